@@ -1,0 +1,1 @@
+"""Layer 1: reading and describing; no statistics."""

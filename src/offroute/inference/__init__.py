@@ -1,0 +1,1 @@
+"""Layer 4: uncertainty; never knows which estimator made the influence values."""

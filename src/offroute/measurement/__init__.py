@@ -1,0 +1,1 @@
+"""Layer 2: from what was recorded to what was meant."""

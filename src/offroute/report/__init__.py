@@ -1,0 +1,1 @@
+"""Layer 5: the only place that plots, formats or writes."""
