@@ -1,0 +1,357 @@
+"""Register of models: lab, origin, weights, tier, and the rules that assign them.
+
+The same rules serve the shipped snapshot and a live refresh, so a model that appears tomorrow is
+classified as one that appeared last year.
+"""
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+from offroute.exceptions import InvalidValue, UnknownModel
+
+TAIL_MODEL = "other"
+"""Row of the usage table that sums every model outside the day's top 50."""
+
+STEALTH = "Stealth"
+TAIL = "Other"
+UNIDENTIFIED = "Unidentified"
+
+GROUPS = (
+    "China open",
+    "China closed",
+    "US closed",
+    "US open",
+    "Rest of world",
+    STEALTH,
+    TAIL,
+)
+
+_US = (
+    "amazon:Amazon anthropic:Anthropic arcee-ai:Arcee_AI cognitivecomputations:Dolphin "
+    "cohere:Cohere google:Google liquid:Liquid_AI meta:Meta meta-llama:Meta microsoft:Microsoft "
+    "nousresearch:Nous_Research nvidia:NVIDIA openai:OpenAI openchat:OpenChat "
+    "perplexity:Perplexity poolside:Poolside thinkingmachines:Thinking_Machines x-ai:xAI "
+    "spacexai:xAI xai:xAI ai21:AI21 aion-labs:AionLabs allenai:Ai2 deepcogito:Deep_Cogito "
+    "essentialai:Essential_AI ibm-granite:IBM inception:Inception inflection:Inflection "
+    "morph:Morph perceptron:Perceptron prime-intellect:Prime_Intellect rekaai:Reka relace:Relace "
+    "switchpoint:Switchpoint writer:Writer voyage:Voyage_AI prodia:Prodia "
+    "inference-net:Inference.net"
+)
+_CHINA = (
+    "alibaba:Alibaba qwen:Alibaba baai:BAAI baidu:Baidu bytedance:ByteDance "
+    "bytedance-seed:ByteDance deepseek:DeepSeek dots-studio:dots_studio inclusionai:inclusionAI "
+    "kwaipilot:Kuaishou klingai:Kuaishou meituan:Meituan minimax:MiniMax moonshotai:Moonshot "
+    "nex-agi:Nex_AGI stepfun:StepFun tencent:Tencent xiaomi:Xiaomi z-ai:Zhipu zai:Zhipu"
+)
+_EUROPE = (
+    "mistralai:Mistral mistral:Mistral tngtech:TNG bfl:Black_Forest_Labs mixedbread:Mixedbread"
+)
+_ELSEWHERE = (
+    "anthracite-org:Anthracite gryphe:Gryphe intfloat:intfloat neversleep:NeverSleep "
+    "sao10k:Sao10K sentence-transformers:Sentence_Transformers thedrummer:TheDrummer "
+    "undi95:Undi95 mancer:Mancer sakana:Sakana"
+)
+_UNIDENTIFIED = (
+    "typesafe:TypeSafe typesafe-ai:TypeSafe interfaze:Interfaze quiverai:QuiverAI "
+    "recraft:Recraft fish-audio:Fish_Audio"
+)
+
+
+def _authors(origin: str, pairs: str) -> dict[str, tuple[str, str]]:
+    split = (pair.split(":") for pair in pairs.split())
+    return {author: (lab.replace("_", " "), origin) for author, lab in split}
+
+
+AUTHORS: dict[str, tuple[str, str]] = {
+    **_authors("US", _US),
+    **_authors("China", _CHINA),
+    **_authors("Europe", _EUROPE),
+    **_authors("Korea", "upstage:Upstage"),
+    **_authors("Elsewhere", _ELSEWHERE),
+    **_authors(UNIDENTIFIED, _UNIDENTIFIED),
+    "stealth": (STEALTH, UNIDENTIFIED),
+    "openrouter": (STEALTH, UNIDENTIFIED),
+    TAIL_MODEL: (TAIL, UNIDENTIFIED),
+}
+"""Author (prefix of a permaslug, or a gateway's lab id) -> (lab, origin).
+
+``US`` means US or Canada, as in the source of the labels (Cohere is the Canadian lab). TypeSafe is
+a named author whose origin the source does not give.
+"""
+
+_VARIANTS = frozenset({"free", "beta", "thinking", "extended"})
+
+_LIGHT_WORDS = frozenset(
+    "mini nano flash lite haiku small tiny micro air lightning luna instant nemo scout ministral "
+    "gemma".split()
+)
+_FLAGSHIP_WORDS = frozenset("opus fable pro max ultra large astra".split())
+_MID_WORDS = frozenset("sonnet plus medium sol terra maverick super".split())
+_EMBEDDINGS = frozenset("embedding embed bge e5 minilm guard safeguard".split())
+_FAMILIES = {"openai/gpt-3.5-turbo": "light"}
+
+_LIGHT_SIZE_B = 20.0
+_LIGHT_ACTIVE_B = 5.0
+_FLAGSHIP_SIZE_B = 200.0
+_FLAGSHIP_PRICE_RATIO = 0.6
+_MID_PRICE_RATIO = 0.2
+
+
+@dataclass(frozen=True)
+class Tier:
+    """Tier of a model and the rule that gave it.
+
+    Attributes
+    ----------
+    tier : str
+        ``flagship``, ``mid``, ``light`` or ``unclassified``.
+    rule : str
+        The rule that fired, with the word, size or price ratio that it saw.
+    """
+
+    tier: str
+    rule: str
+
+
+def author_of(model: str) -> str:
+    """Return the author of a permaslug.
+
+    Examples
+    --------
+    >>> author_of("z-ai/glm-5-20260211"), author_of("other")
+    ('z-ai', 'other')
+    """
+    return model.split("/", maxsplit=1)[0].removeprefix("~")
+
+
+def base_of(model: str) -> str:
+    """Return the permaslug without its variant.
+
+    Examples
+    --------
+    >>> base_of("deepseek/deepseek-r1:free")
+    'deepseek/deepseek-r1'
+    """
+    return model.split(":", maxsplit=1)[0]
+
+
+def variant_of(model: str) -> str:
+    """Return ``free``, ``beta``, ``thinking``, ``extended`` or ``standard``.
+
+    Raises
+    ------
+    InvalidValue
+        If the slug carries a variant that is not one of these.
+
+    Examples
+    --------
+    >>> variant_of("deepseek/deepseek-r1:free"), variant_of("openai/gpt-4o")
+    ('free', 'standard')
+    """
+    base, _, variant = model.partition(":")
+    if variant and variant not in _VARIANTS:
+        raise InvalidValue(
+            f"model '{base}'",
+            got=f"variant '{variant}'",
+            rule=f"the variant must be one of {sorted(_VARIANTS)}",
+            next_step="Extend the list in offroute.data.register if the variant is new.",
+        )
+    return variant or "standard"
+
+
+def lab_and_origin(author: str) -> tuple[str, str]:
+    """Return the lab's canonical name and its origin.
+
+    Parameters
+    ----------
+    author : str
+        Prefix of a permaslug (``z-ai``) or lab id of the second gateway (``zai``).
+
+    Returns
+    -------
+    tuple of str
+        Lab, and one of ``China``, ``US`` (US or Canada), ``Europe``, ``Korea``, ``Elsewhere``,
+        ``Unidentified``.
+
+    Raises
+    ------
+    UnknownModel
+        If the author is in no list: an origin is never guessed.
+
+    Examples
+    --------
+    >>> lab_and_origin("meta-llama"), lab_and_origin("zai")
+    (('Meta', 'US'), ('Zhipu', 'China'))
+    """
+    try:
+        return AUTHORS[author]
+    except KeyError:
+        raise UnknownModel(
+            f"author '{author}'",
+            got="no entry",
+            rule="every author needs a lab and an origin in offroute.data.register.AUTHORS",
+            next_step="Add the author with its origin, or 'Unidentified' if that is not known.",
+        ) from None
+
+
+def group_of(*, author: str, origin: str, weights: str) -> str:
+    """Return the group of a model: origin and openness, with stealth and tail kept apart.
+
+    A named model whose origin or openness is unidentified is counted with ``Stealth``: it is what
+    nobody can place. Europe, Korea and elsewhere are ``Rest of world``.
+
+    Examples
+    --------
+    >>> group_of(author="openai", origin="US", weights="open")
+    'US open'
+    """
+    if author == TAIL_MODEL:
+        return TAIL
+    if origin in ("China", "US"):
+        return STEALTH if weights == "unidentified" else f"{origin} {weights}"
+    return STEALTH if origin == UNIDENTIFIED else "Rest of world"
+
+
+def _sizes(words: list[str]) -> tuple[float | None, float | None]:
+    total = [float(w[:-1]) for w in words if re.fullmatch(r"\d+(\.\d+)?b", w)]
+    active = [float(w[1:-1]) for w in words if re.fullmatch(r"a\d+(\.\d+)?b", w)]
+    experts = any(re.fullmatch(r"\d+e", w) for w in words)
+    return (None if experts or not total else max(total)), (active[0] if active else None)
+
+
+def _tier_by_name(model: str) -> Tier | None:
+    words = re.split(r"[-_/]", base_of(model).partition("/")[2].lower())
+    for kind, vocabulary in (
+        ("light", _EMBEDDINGS),
+        ("light", _LIGHT_WORDS),
+    ):
+        hit = [w for w in words if w in vocabulary]
+        if hit:
+            return Tier(kind, f"name: {hit[0]}")
+    total, active = _sizes(words)
+    if total is not None and (
+        total <= _LIGHT_SIZE_B or (active is not None and active <= _LIGHT_ACTIVE_B)
+    ):
+        return Tier("light", f"size: {total:g}B total" + (f", {active:g}B active" if active else ""))
+    for kind, vocabulary in (("flagship", _FLAGSHIP_WORDS), ("mid", _MID_WORDS)):
+        hit = [w for w in words if w in vocabulary]
+        if hit:
+            return Tier(kind, f"name: {hit[0]}")
+    if total is not None:
+        return Tier("flagship" if total >= _FLAGSHIP_SIZE_B else "mid", f"size: {total:g}B total")
+    return None
+
+
+def classify_tier(model: str, *, price: float, peers: list[float]) -> Tier:
+    """Return the tier of a model within its lab.
+
+    Rules, the first that fires:
+
+    1. tail and stealth models: unclassified;
+    2. a family listed by hand (gpt-3.5-turbo: light);
+    3. a word of the name that labs use for embeddings and guards, or for their small line (mini,
+       nano, flash, lite, haiku, small, air, luna, ...): light;
+    4. a parameter count in the name of at most 20 billion in total, or 5 billion active: light;
+    5. a word for the large line (opus, fable, pro, max, ultra, large, astra): flagship; for the
+       middle line (sonnet, plus, medium, sol, terra, ...): mid;
+    6. a parameter count of at least 200 billion: flagship, else mid;
+    7. the completion list price over the median of the lab's models that rules 2-4 do not call
+       light and that entered within 183 days of it: at least 0.6 flagship, at least 0.2 mid, less
+       light;
+    8. otherwise unclassified.
+
+    The variant is ignored: a ``:free`` row has its sibling's tier.
+
+    Parameters
+    ----------
+    model : str
+        Permaslug.
+    price : float
+        Completion list price in USD per million tokens; NaN if none is known.
+    peers : list of float
+        Completion list prices of the lab's models of rule 7, its own included.
+
+    Returns
+    -------
+    Tier
+        Tier and rule.
+
+    Examples
+    --------
+    >>> classify_tier("anthropic/claude-4.8-opus-20260528", price=25.0, peers=[25.0, 15.0])
+    Tier(tier='flagship', rule='name: opus')
+    >>> classify_tier("openai/gpt-5-2025-08-07", price=10.0, peers=[8.0, 10.0, 10.0]).tier
+    'flagship'
+    """
+    author = author_of(model)
+    if author in (TAIL_MODEL, "stealth", "openrouter") or model.endswith("/*"):
+        return Tier("unclassified", "tail, stealth or whole-lab row")
+    if base_of(model) in _FAMILIES:
+        return Tier(_FAMILIES[base_of(model)], "family listed by hand")
+    by_name = _tier_by_name(model)
+    if by_name is not None:
+        return by_name
+    known = sorted(p for p in peers if p > 0)
+    if not known or not price > 0:
+        return Tier("unclassified", "no word, size or price")
+    ratio = price / float(pd.Series(known).median())
+    tier = (
+        "flagship"
+        if ratio >= _FLAGSHIP_PRICE_RATIO
+        else "mid"
+        if ratio >= _MID_PRICE_RATIO
+        else "light"
+    )
+    return Tier(tier, f"price: {ratio:.2f} of the lab's median")
+
+
+def is_light_by_name(model: str) -> bool:
+    """Say whether rules 2 to 4 of `classify_tier` call the model light.
+
+    Examples
+    --------
+    >>> is_light_by_name("openai/gpt-4o-mini"), is_light_by_name("openai/gpt-4o")
+    (True, False)
+    """
+    by_name = _tier_by_name(model)
+    return base_of(model) in _FAMILIES or (by_name is not None and by_name.tier == "light")
+
+
+def join_register(usage: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
+    """Return the usage table with the register's columns added.
+
+    Parameters
+    ----------
+    usage : pandas.DataFrame
+        Table with a column ``model``, as of `load_usage` or `load_daily`.
+    models : pandas.DataFrame
+        Register, as of `load_models`: one row per model.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of `usage` in their order, with all register columns.
+
+    Raises
+    ------
+    UnknownModel
+        If a model of `usage` is not in the register.
+
+    Examples
+    --------
+    >>> usage = pd.DataFrame({"model": ["openai/gpt-4o"], "tokens": [5]})
+    >>> models = pd.DataFrame({"model": ["openai/gpt-4o"], "lab": ["OpenAI"]})
+    >>> join_register(usage, models)["lab"].tolist()
+    ['OpenAI']
+    """
+    missing = sorted(set(usage["model"]) - set(models["model"]))
+    if missing:
+        raise UnknownModel(
+            "usage",
+            got=f"{len(missing)} models without a register row: {missing[:3]}",
+            rule="every model of the usage table must be in the register",
+            next_step="Add rows to the register; the tail row is called 'other'.",
+        )
+    return usage.merge(models, on="model", how="left", validate="many_to_one", sort=False)
