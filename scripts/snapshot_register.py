@@ -22,6 +22,11 @@ METADATA_DAY = pd.Timestamp("2026-09-14")
 GENAI_DAY = pd.Timestamp("2026-11-23")
 PEER_DAYS = 183
 DOMINANT_WEEKS = 4
+OPEN_AUTHORS = frozenset(
+    "ai21 allenai baidu bytedance deepcogito essentialai ibm-granite mancer meituan "
+    "prime-intellect rekaai sakana undi95".split()
+)
+"""Catalogue authors outside the register that mostly publish weights (our judgement)."""
 CLOSED_AS_A_WHOLE = ("anthropic", "openai", "google", "x-ai", "meta")
 _WEIGHTS = {"open-weights": "open", "proprietary": "closed", "unidentified": "unidentified"}
 _CHARGING = {"paid": "paid", "free-endpoint": "free", "unidentified": "unknown"}
@@ -44,7 +49,8 @@ def _wayback(source: Path) -> pd.DataFrame:
 def _key(model: str) -> tuple[str, frozenset[str]]:
     """Author and the set of name words without dates: 'claude-opus-4' equals 'claude-4-opus'."""
     author, _, name = base_of(model).partition("/")
-    name = re.sub(r"-(20\d{6}|20\d\d-\d\d-\d\d|\d\d-20\d\d)(?=-|$)", "", name)
+    name = re.sub(r"-(20\d{6}|20\d\d-\d\d-\d\d|\d\d-20\d\d|\d\d-\d\d$)(?=-|$)", "", name)
+    name = re.sub(r"-(\d)-(\d)(?=-|$)", r"-\1.\2", name)
     return author, frozenset(name.split("-"))
 
 
@@ -86,7 +92,7 @@ def prices(source: Path, models: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, 
     """Return dated list prices of register models, and the ids per source without a model."""
     names = models["model"].tolist()
     meta = _metadata(source)
-    meta = meta[meta["model"].map(variant_of).eq("standard")]
+    meta = meta[meta["model"].map(variant_of).eq("standard") & meta["model"].ne(TAIL_MODEL)]
     parts = [
         pd.DataFrame(
             {
@@ -255,9 +261,8 @@ def roster(source: Path, models: pd.DataFrame) -> pd.DataFrame:
     exact = register_rows.set_index("model")["weights"]
     slug = map_ids(spells["model"].map(base_of), spells["last"], models["model"].tolist())
     majority = register_rows.groupby("author")["weights"].agg(lambda w: w.mode().iloc[0])
-    spells["weights"] = (
-        slug.map(exact).fillna(spells["author"].map(majority)).fillna("unidentified")
-    )
+    judged = spells["author"].isin(OPEN_AUTHORS).map({True: "open", False: "closed"})
+    spells["weights"] = slug.map(exact).fillna(spells["author"].map(majority)).fillna(judged)
     spells["group"] = [
         group_of(author=a, origin=o, weights=w)
         for a, o, w in zip(spells["author"], spells["origin"], spells["weights"], strict=True)
@@ -327,6 +332,6 @@ ABOUT_ROSTER = About(
     derived=(
         "Ids with a price of zero or more, without routers and '~' aliases, as unbroken spells of "
         "days. Openness: the register row the id maps to, else the author's most frequent label, "
-        "else unidentified."
+        "else our judgement (authors outside the register)."
     ),
 )

@@ -85,7 +85,7 @@ _VARIANTS = frozenset({"free", "beta", "thinking", "extended"})
 
 _LIGHT_WORDS = frozenset(
     "mini nano flash lite haiku small tiny micro air lightning luna instant nemo scout ministral "
-    "gemma".split()
+    "gemma fast".split()
 )
 _FLAGSHIP_WORDS = frozenset("opus fable pro max ultra large astra".split())
 _MID_WORDS = frozenset("sonnet plus medium sol terra maverick super".split())
@@ -95,7 +95,7 @@ _FAMILIES = {"openai/gpt-3.5-turbo": "light"}
 _LIGHT_SIZE_B = 20.0
 _LIGHT_ACTIVE_B = 5.0
 _FLAGSHIP_SIZE_B = 200.0
-_FLAGSHIP_PRICE_RATIO = 0.6
+_FLAGSHIP_PRICE_RATIO = 0.5
 _MID_PRICE_RATIO = 0.2
 
 
@@ -252,13 +252,13 @@ def classify_tier(model: str, *, price: float, peers: list[float]) -> Tier:
     1. tail and stealth models: unclassified;
     2. a family listed by hand (gpt-3.5-turbo: light);
     3. a word of the name that labs use for embeddings and guards, or for their small line (mini,
-       nano, flash, lite, haiku, small, air, luna, ...): light;
+       nano, flash, lite, haiku, small, air, fast, luna, ...): light;
     4. a parameter count in the name of at most 20 billion in total, or 5 billion active: light;
     5. a word for the large line (opus, fable, pro, max, ultra, large, astra): flagship; for the
        middle line (sonnet, plus, medium, sol, terra, ...): mid;
     6. a parameter count of at least 200 billion: flagship, else mid;
     7. the completion list price over the median of the lab's models that rules 2-4 do not call
-       light and that entered within 183 days of it: at least 0.6 flagship, at least 0.2 mid, less
+       light and that entered within 183 days of it: at least 0.5 flagship, at least 0.2 mid, less
        light;
     8. otherwise unclassified.
 

@@ -167,7 +167,7 @@ ROSTER = Schema(
         Column("author", "label", "-", "prefix of the id"),
         Column("lab", "label", "-", "canonical name of the lab"),
         Column("origin", "label", "-", "US means US or Canada", choices=_ORIGINS),
-        Column("weights", "label", "-", "register row, else the author's majority",
+        Column("weights", "label", "-", "register row, else the author's majority, else ours",
                choices=_WEIGHTS),
         Column("group", "label", "-", "origin and openness"),
         Column("first", "date", "day", "first day in the catalogue within the window"),
