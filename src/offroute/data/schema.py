@@ -218,30 +218,6 @@ APPS = Schema(
     ),
 )
 
-LEDGER = Schema(
-    "ledger",
-    ("id",),
-    (
-        Column("id", "label", "-", "row id"),
-        Column("entity", "label", "-", "who is measured"),
-        Column("published", "label", "-", "date of publication, of mixed precision"),
-        Column("period_start", "label", "-", "first day of the period, likewise", nullable=True),
-        Column("period_end", "label", "-", "last day of the period, likewise", nullable=True),
-        Column("quantity", "label", "-", "kind of figure"),
-        Column("value", "number", "as in unit", "figure", nullable=True),
-        Column("low", "number", "as in unit", "lower end", nullable=True),
-        Column("high", "number", "as in unit", "upper end", nullable=True),
-        Column("unit", "label", "-", "unit of value, low and high"),
-        Column("scope", "label", "-", "what the figure counts"),
-        Column("population", "label", "-", "population the figure speaks to"),
-        Column("family", "label", "-", "rows that share a bias"),
-        Column("confidence", "label", "-", "A primary, B secondary, C estimate, M from memory"),
-        Column("source_title", "label", "-", "title of the source"),
-        Column("source_url", "label", "-", "address of the source", nullable=True),
-        Column("note", "label", "-", "caveats", nullable=True),
-    ),
-)
-
 
 def _parse(values: pd.Series, column: Column, table: str) -> pd.Series:
     try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from offroute.data import schema
+from offroute.data import schema, schema_ledger
 from offroute.data.provenance import Sidecar, check_hash, read_sidecar
 from offroute.exceptions import SchemaError
 
@@ -249,11 +249,34 @@ def load_ledger(data_dir: Path | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        The columns of `offroute.data.schema.LEDGER`. Scopes overlap: rows are not additive.
+        The columns of `offroute.data.schema_ledger.LEDGER`. Scopes overlap: rows are not additive.
 
     Raises
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
     """
-    return _load(schema.LEDGER, data_dir)
+    return _load(schema_ledger.LEDGER, data_dir)
+
+
+def load_crosswalk(data_dir: Path | None = None) -> pd.DataFrame:
+    """Load the crosswalk: what a kind of ledger row says about each population.
+
+    Parameters
+    ----------
+    data_dir : pathlib.Path, optional
+        Folder with ``crosswalk.csv.gz`` and ``crosswalk.json``; the shipped snapshot by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``scope_class``, ``population``, ``factor`` (median of the figure over the population's
+        volume), ``sd`` (log), ``iota`` (part of the panel's tokens inside the figure), ``side``,
+        ``reason``. A pair that is absent says nothing.
+
+    Raises
+    ------
+    HashMismatch, SchemaError, InvalidValue, DuplicateKey
+        As `load_usage`.
+    """
+    return _load(schema_ledger.CROSSWALK, data_dir)

@@ -1,0 +1,328 @@
+"""The panel as the central model sees it: cells by week, smoothed volume, effective price."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from offroute._typing import BoolArray, FloatArray, IntArray
+from offroute.exceptions import UnknownWeek
+
+#: Groups that have an off-platform volume, in the order of every array over groups.
+GROUPS = ("US closed", "US open", "Rest of world", "China open", "China closed")
+TIERS = ("flagship", "mid", "light", "unclassified")
+#: A lab needs this part of one week's tokens to be a unit, and one of its tiers to be a cell.
+_UNIT_SHARE = 0.02
+_TIER_SHARE = 0.01
+#: Smoothed volume never falls below this part of the panel, so that a lab that is absent from the
+#: panel can still have an off-platform volume.
+_FLOOR = 2e-4
+
+
+@dataclass(frozen=True)
+class Market:
+    """Panel volumes by week and cell; a cell is a lab, an openness and a tier.
+
+    Attributes
+    ----------
+    weeks : ndarray of datetime64[D], shape (T,)
+        Mondays; absent weeks are absent.
+    elapsed : ndarray, shape (T,)
+        Weeks since the first one, so that gaps keep their length.
+    anchor : int
+        Index of the week T0 at which the random walks are zero.
+    labs, groups, tiers : tuple of str, length C
+        Labels of the cells.
+    unit : ndarray of int, shape (C,)
+        Index of the lab-and-openness that the cell belongs to.
+    X : ndarray, shape (T, C)
+        Panel tokens a week, the unnamed rest included, partial weeks scaled to seven days.
+    Xs : ndarray, shape (T, C)
+        X smoothed over past weeks, never below a floor.
+    price : ndarray, shape (T, C)
+        Effective price, USD per token, cache reads included.
+    stealth : ndarray, shape (T,)
+        Panel tokens a week of models without a declared maker; they belong to no cell.
+    """
+
+    weeks: np.ndarray
+    elapsed: FloatArray
+    anchor: int
+    labs: tuple[str, ...]
+    groups: tuple[str, ...]
+    tiers: tuple[str, ...]
+    unit: IntArray
+    X: FloatArray
+    Xs: FloatArray
+    price: FloatArray
+    stealth: FloatArray
+
+    @property
+    def group_index(self) -> IntArray:
+        """Index of each cell's group in `GROUPS`, shape (C,)."""
+        return np.array([GROUPS.index(g) for g in self.groups], dtype=np.int64)
+
+    @property
+    def is_china(self) -> np.ndarray:
+        """Whether a cell is of Chinese origin, shape (C,)."""
+        return np.array([g.startswith("China") for g in self.groups])
+
+    @property
+    def is_us(self) -> np.ndarray:
+        """Whether a cell is of US origin, shape (C,)."""
+        return np.array([g.startswith("US") for g in self.groups])
+
+
+def week_index(market: Market, week: str) -> int:
+    """Return the position of a week in the market.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+    week : str
+        Any day, ISO; the Monday on or before it is meant.
+
+    Returns
+    -------
+    int
+        Index into the first axis of every array over weeks.
+
+    Raises
+    ------
+    UnknownWeek
+        If the day is not a date, or its week is absent from the panel.
+    """
+    span = f"{market.weeks[0]} to {market.weeks[-1]}"
+    try:
+        day = np.datetime64(week, "D")
+    except ValueError:
+        day = np.datetime64("NaT")
+    if np.isnat(day):
+        raise UnknownWeek(
+            "week", got=repr(week), rule="it must be an ISO date", next_step=f"Try one from {span}."
+        )
+    monday = day - np.timedelta64((day.astype("int64") - 4) % 7, "D")
+    found = np.flatnonzero(market.weeks == monday)
+    if not len(found):
+        nearest = market.weeks[np.argmin(np.abs(market.weeks - monday))]
+        raise UnknownWeek(
+            "week",
+            got=f"{week} (week of {monday})",
+            rule=f"it must be a week of the panel, {span}, and two weeks do not exist",
+            next_step=f"The nearest week is {nearest}.",
+        )
+    return int(found[0])
+
+
+def effective_prices(models: pd.DataFrame, composition: pd.DataFrame) -> pd.Series:
+    r"""Effective price of each priced model, USD per token.
+
+    .. math:: p = (1-o)\,[(1-\kappa)\,p_{in} + \kappa\, r\, p_{in}] + o\, p_{out}
+
+    with the completion share :math:`o` and the cached share of the prompt :math:`\kappa` of the
+    lab's models of that openness in the token composition, or of all models of that openness where
+    the lab has none, and the price of a cache read over that of a prompt token :math:`r = 0.1`.
+
+    Parameters
+    ----------
+    models : pandas.DataFrame
+        Register, as `offroute.data.snapshot.load_models` returns it.
+    composition : pandas.DataFrame
+        Token composition, as `offroute.data.snapshot.load_composition` returns it.
+
+    Returns
+    -------
+    pandas.Series
+        USD per token, indexed by model; only models with both list prices. A free route carries
+        the price of its paid sibling in the register and is left out.
+    """
+    register = models.set_index("model")
+    rows = composition.dropna(subset=["prompt", "completion"]).join(
+        register[["lab", "weights"]], on="model", how="inner"
+    )
+
+    def shares(keys: list[str]) -> pd.DataFrame:
+        total = rows.groupby(keys)[["prompt", "completion", "cached"]].sum()
+        return pd.DataFrame(
+            {
+                "o": total["completion"] / (total["prompt"] + total["completion"]),
+                "kappa": total["cached"] / total["prompt"],
+            }
+        )
+
+    priced = register[(register["variant"] != "free") & (register["prompt"] > 0)].dropna(
+        subset=["prompt", "completion"]
+    )
+    own = shares(["lab", "weights"]).reindex(pd.MultiIndex.from_frame(priced[["lab", "weights"]]))
+    pooled = shares(["weights"]).reindex(priced["weights"])
+    o = own["o"].fillna(pd.Series(pooled["o"].to_numpy(), own.index)).to_numpy()
+    kappa = own["kappa"].fillna(pd.Series(pooled["kappa"].to_numpy(), own.index)).to_numpy()
+    prompt, completion = priced["prompt"].to_numpy(), priced["completion"].to_numpy()
+    price = (1 - o) * ((1 - kappa) + 0.1 * kappa) * prompt + o * completion
+    return pd.Series(price / 1e6, index=priced.index, name="effective_price")
+
+
+def _ewm(x: FloatArray, elapsed: FloatArray, halflife: float) -> FloatArray:
+    """Exponentially weighted mean of past weeks that respects gaps; rows are weeks."""
+    out = np.empty_like(x)
+    num, den = np.zeros(x.shape[1]), 0.0
+    for t in range(len(x)):
+        keep = 0.0 if t == 0 else 0.5 ** ((elapsed[t] - elapsed[t - 1]) / halflife)
+        num, den = num * keep + x[t], den * keep + 1.0
+        out[t] = num / den
+    return out
+
+
+def build_market(
+    usage: pd.DataFrame,
+    models: pd.DataFrame,
+    composition: pd.DataFrame,
+    *,
+    anchor: str = "2026-06-01",
+    halflife: float = 6.0,
+    off_panel: tuple[tuple[str, str], ...] = (("ByteDance", "China closed"),),
+) -> Market:
+    """Arrange the panel by week and cell.
+
+    Parameters
+    ----------
+    usage, models, composition : pandas.DataFrame
+        As the loaders of `offroute.data.snapshot` return them.
+    anchor : str
+        Week T0.
+    halflife : float
+        Half-life of the smoothing, weeks.
+    off_panel : tuple of (lab, group)
+        Labs of the ledger that the panel hardly shows; they get a cell with the floor as volume.
+
+    Returns
+    -------
+    Market
+        The arranged panel.
+
+    Notes
+    -----
+    The unnamed rest of a week (``other``) is spread over the cells like the models that rank 26 to
+    50 in that week. Weeks known by lab only are split over openness and tier like the lab's last
+    four weeks known by model. Both are conventions; `offroute.measurement.truncation` has bounds.
+    """
+    frame = usage.merge(
+        models[["model", "author", "lab", "group", "tier"]], on="model", how="left"
+    ).merge(
+        effective_prices(models, composition), left_on="model", right_index=True, how="left"
+    )
+    frame["rate"] = frame["tokens"] * 7.0 / frame["days"]
+    frame = _split_labs(frame)
+    starts, t = np.unique(frame["week_start"].to_numpy().astype("datetime64[D]"), return_inverse=True)
+    elapsed = (starts - starts[0]).astype("int64") / 7.0
+    n_weeks = len(starts)
+    rate = frame["rate"].to_numpy()
+    total = np.bincount(t, rate, n_weeks)
+
+    labels = _cell_labels(frame, t, rate / total[t])
+    in_market = frame["group"].isin(GROUPS).to_numpy()
+    cells = {k for k, inside in zip(labels, in_market, strict=True) if inside}
+    units = {c[:2] for c in cells}
+    cells |= {(*u, "unclassified") for u in off_panel if u not in units}
+    order = sorted(cells, key=lambda c: (GROUPS.index(c[1]), c[0], TIERS.index(c[2])))
+    position = {c: j for j, c in enumerate(order)}
+    cell = np.array([position.get(k, -1) for k in labels])
+
+    X = _sum(t, cell, rate, (n_weeks, len(order)))
+    by_model = (frame["basis"] == "model").to_numpy()
+    rest = np.bincount(t, np.where(frame["group"] == "Other", rate, 0.0), n_weeks)
+    X = X + rest[:, None] * _rest_mix(t, cell, rate, by_model, X.shape)
+    Xs = _ewm(X, elapsed, halflife)
+    Xs = np.maximum(Xs, _FLOOR * Xs.sum(axis=1, keepdims=True))
+    names = list(dict.fromkeys(c[:2] for c in order))
+    unit = np.array([names.index(c[:2]) for c in order], dtype=np.int64)
+    price = frame["effective_price"].to_numpy()
+    priced = by_model & (cell >= 0) & np.isfinite(price)
+    spend = _sum(t[priced], cell[priced], (rate * price)[priced], X.shape)
+    return Market(
+        weeks=starts,
+        elapsed=elapsed,
+        anchor=int(np.flatnonzero(starts == np.datetime64(anchor, "D"))[0]),
+        labs=tuple(c[0] for c in order),
+        groups=tuple(c[1] for c in order),
+        tiers=tuple(c[2] for c in order),
+        unit=unit,
+        X=X,
+        Xs=Xs,
+        price=_fill_prices(spend, _sum(t[priced], cell[priced], rate[priced], X.shape),
+                           [unit, np.array([GROUPS.index(c[1]) for c in order])]),
+        stealth=np.bincount(t, np.where(frame["group"] == "Stealth", rate, 0.0), n_weeks),
+    )
+
+
+def _cell_labels(
+    frame: pd.DataFrame, t: IntArray, share: FloatArray
+) -> list[tuple[str, str, str]]:
+    """Lab, group and tier of each row; small labs are pooled, small tiers join the largest one."""
+
+    def peak(columns: list[pd.Series]) -> tuple[IntArray, FloatArray]:
+        code, keys = pd.MultiIndex.from_arrays(columns).factorize()
+        table = np.bincount(t * len(keys) + code, share, (t.max() + 1) * len(keys))
+        return code, table.reshape(-1, len(keys)).max(axis=0)
+
+    group, tier = frame["group"], frame["tier"].to_numpy(dtype=object)
+    code, highest = peak([frame["lab"], group])
+    lab = pd.Series(np.where(highest[code] >= _UNIT_SHARE, frame["lab"], "Other labs"))
+    code, highest = peak([lab, group, pd.Series(tier)])
+    volume = pd.Series(share).groupby([lab, group.to_numpy(), tier]).sum()
+    largest = volume.groupby(level=[0, 1]).idxmax().map(lambda key: key[2])
+    main = largest.reindex(pd.MultiIndex.from_arrays([lab, group])).to_numpy()
+    tier = np.where(highest[code] >= _TIER_SHARE, tier, main)
+    return list(zip(lab, group, tier, strict=True))
+
+
+def _sum(
+    t: IntArray, cell: IntArray, value: FloatArray, shape: tuple[int, int]
+) -> FloatArray:
+    """Sum values by week and cell; rows of no cell (negative index) are left out."""
+    keep = cell >= 0
+    flat = np.bincount(t[keep] * shape[1] + cell[keep], value[keep], shape[0] * shape[1])
+    return flat.reshape(shape)
+
+
+def _split_labs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Split rows that stand for a whole author over openness and tier by its latest model weeks."""
+    by_lab = frame[frame["basis"] == "lab"]
+    by_model = frame[(frame["basis"] == "model") & (frame["model"] != "other")]
+    recent = by_model[by_model["week_start"].isin(sorted(by_model["week_start"].unique())[-4:])]
+    mix = recent.groupby(["author", "lab", "group", "tier"], as_index=False)["rate"].sum()
+    mix["part"] = mix["rate"] / mix.groupby("author")["rate"].transform("sum")
+    split = by_lab.merge(mix.drop(columns="rate"), on="author", how="left", suffixes=("_whole", ""))
+    for column in ("lab", "group", "tier"):
+        split[column] = split[column].fillna(split[f"{column}_whole"])
+    split["rate"] *= split["part"].fillna(1.0)
+    return pd.concat([frame[frame["basis"] == "model"], split[frame.columns]], ignore_index=True)
+
+
+def _rest_mix(
+    t: IntArray, cell: IntArray, rate: FloatArray, by_model: BoolArray, shape: tuple[int, int]
+) -> FloatArray:
+    """Composition by cell of the named models that rank 26 to 50 in their week; rows sum to one."""
+    named = np.flatnonzero(by_model & (cell >= 0))
+    named = named[np.lexsort((-rate[named], t[named]))]
+    first = np.searchsorted(t[named], np.arange(shape[0]))
+    rank = np.arange(len(named)) - first[t[named]]
+    low = named[(rank >= 25) & (rank < 50)]  # noqa: PLR2004 - ranks 26 to 50
+    mix = _sum(t[low], cell[low], rate[low], shape)
+    known = mix.sum(axis=1) > 0
+    mix[known] /= mix[known].sum(axis=1, keepdims=True)
+    # Weeks known by lab have no ranks of models: the last four weeks with ranks stand in.
+    mix[~known] = mix[known][-4:].mean(axis=0)
+    return mix
+
+
+def _fill_prices(spend: FloatArray, rate: FloatArray, nests: list[IntArray]) -> FloatArray:
+    """Price over four weeks; gaps take the nearest week, then the unit's mean, then the group's."""
+    spend = pd.DataFrame(spend).rolling(4, min_periods=1).sum()
+    rate = pd.DataFrame(rate).rolling(4, min_periods=1).sum()
+    log_p = np.log(spend.where(rate > 0) / rate.where(rate > 0)).ffill().bfill()
+    for nest in [*nests, np.zeros(log_p.shape[1], dtype=np.int64)]:
+        mean = log_p.T.groupby(nest).transform("mean").T
+        log_p = log_p.fillna(mean)
+    return np.exp(log_p.to_numpy())
