@@ -1,0 +1,170 @@
+r"""Design of the evidence synthesis: which Gaussian coefficients make up the log volume.
+
+The off-platform volume of a unit (a lab and an openness) is linear in logs, and its split over
+tiers is a softmax,
+
+.. math::
+
+   \log D_{tl} &= \log X^s_{T_0 l} + \beta_g(\log X^s_{tl} - \log X^s_{T_0 l}) + u_{tl}, \\
+   u_{tl} &= b_0 + b_{closed} + b_{China} + \delta_g + \tau a_l + r_l(t), \\
+   D_{tc} &= D_{tl}\, X^s_{tc} e^{\xi_c} / \textstyle\sum_{c' \in l} X^s_{tc'} e^{\xi_{c'}},
+   \qquad \xi_c = \gamma z_c + s_e e_c .
+
+So a disclosure about one lab is linear in what it informs, which keeps the Laplace approximation
+close: only sums over labs and prices over tiers bend it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from offroute._typing import FloatArray, IntArray
+from offroute.estimators.prior import Prior
+from offroute.measurement.market import GROUPS, Market
+
+_CLOSED = np.array([g.endswith("closed") for g in GROUPS], dtype=np.float64)
+_CHINA = np.array([g.startswith("China") for g in GROUPS], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Design of the log off-platform volume (U units, C cells, T weeks).
+
+    Attributes
+    ----------
+    fixed : ndarray, shape (U, P)
+        Intercept, closed, China and groups, each scaled by its prior sd.
+    split : ndarray, shape (C, 1 + C)
+        Log price within the unit and cell residuals, scaled by their prior sd.
+    company : ndarray of int, shape (U,)
+        Company of each unit, whose effect has scale tau.
+    unit : ndarray of int, shape (C,)
+        Unit of each cell.
+    group : ndarray of int, shape (U,)
+        Group of each unit.
+    rise : ndarray, shape (T, U)
+        Log of the smoothed panel volume over its value at the anchor.
+    mu : ndarray, shape (T, U)
+        Prior mean of log D of the units.
+    mix : ndarray, shape (T, C)
+        Log of the cell's part of the smoothed panel volume of its unit, times the prior mean of
+        the price effect.
+    elapsed : ndarray, shape (T,)
+        Weeks since the anchor, negative before it.
+    """
+
+    fixed: FloatArray
+    split: FloatArray
+    company: IntArray
+    unit: IntArray
+    group: IntArray
+    rise: FloatArray
+    mu: FloatArray
+    mix: FloatArray
+    elapsed: FloatArray
+
+
+def sum_units(features: Features, values: FloatArray) -> FloatArray:
+    """Sum over the cells of each unit; the last axis goes from cells to units."""
+    starts = np.searchsorted(features.unit, np.arange(len(features.group)))
+    out: FloatArray = np.add.reduceat(values, starts, axis=-1)
+    return out
+
+
+def build_features(market: Market, prior: Prior) -> Features:
+    """Lay out the features of the market under a prior.
+
+    Parameters
+    ----------
+    market : Market
+        The panel; the cells of a unit are contiguous.
+    prior : Prior
+        Scales of the coefficients.
+
+    Returns
+    -------
+    Features
+        Everything that does not depend on hyper-parameters.
+    """
+    anchor, unit = market.anchor, market.unit
+    first = np.searchsorted(unit, np.arange(int(unit.max()) + 1))
+    group = market.group_index[first]
+    # The pooled small labs of a group are no company: each pool has an effect of its own.
+    names = [
+        f"{market.labs[c]} {market.groups[c]}" if market.labs[c] == "Other labs" else market.labs[c]
+        for c in first
+    ]
+    company = np.array([sorted(set(names)).index(name) for name in names], dtype=np.int64)
+    log_price = np.log(market.price[anchor])
+    z = log_price - (np.bincount(unit, log_price) / np.bincount(unit))[unit]
+    fixed = np.column_stack(
+        [
+            np.full(len(group), prior.b_0_sd),
+            prior.b_closed_sd * _CLOSED[group],
+            prior.b_china_sd * _CHINA[group],
+            prior.delta_sd * np.eye(len(GROUPS))[group],
+        ]
+    )
+    split = np.column_stack([prior.gamma_sd * z, prior.s_e * np.eye(len(unit))])
+    per_unit = np.log(np.add.reduceat(market.Xs, first, axis=1))
+    rise = per_unit - per_unit[anchor]
+    level = prior.b_0 + prior.b_closed * _CLOSED[group] + prior.b_china * _CHINA[group]
+    return Features(
+        fixed=fixed,
+        split=split,
+        company=company,
+        unit=unit,
+        group=group,
+        rise=rise,
+        mu=level + per_unit[anchor] + prior.beta * rise,
+        mix=np.log(market.Xs) - per_unit[:, unit] + prior.gamma * z,
+        elapsed=market.elapsed - market.elapsed[anchor],
+    )
+
+
+def cell_volume(
+    features: Features, log_units: FloatArray, mix: FloatArray, xi: FloatArray
+) -> FloatArray:
+    """Off-platform volume of the cells from that of the units and the split.
+
+    Parameters
+    ----------
+    features : Features
+        Design.
+    log_units : ndarray, shape (..., U)
+        Log volume of the units.
+    mix, xi : ndarray, shape (..., C)
+        Log panel mix and its deviation.
+
+    Returns
+    -------
+    ndarray, shape (..., C)
+        Tokens a week.
+    """
+    part = np.exp(mix + xi)
+    scale = np.exp(log_units) / sum_units(features, part)
+    out: FloatArray = part * scale[..., features.unit]
+    return out
+
+
+def walk_kernel(s: FloatArray, t: FloatArray) -> FloatArray:
+    """Covariance of a unit random walk that is zero at the anchor, between times `s` and `t`.
+
+    Parameters
+    ----------
+    s, t : ndarray, shapes (m,) and (n,)
+        Weeks since the anchor.
+
+    Returns
+    -------
+    ndarray, shape (m, n)
+        ``min(|s|, |t|)`` on the same side of the anchor, else zero.
+
+    Examples
+    --------
+    >>> walk_kernel(np.array([-3.0, 2.0]), np.array([-1.0, 5.0]))
+    array([[1., 0.],
+           [0., 2.]])
+    """
+    same = np.sign(s)[:, None] * np.sign(t)[None, :] > 0
+    return np.where(same, np.minimum(np.abs(s)[:, None], np.abs(t)[None, :]), 0.0)

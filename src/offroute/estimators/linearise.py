@@ -1,0 +1,284 @@
+r"""Laplace approximation of the evidence synthesis on a grid of hyper-parameters.
+
+For every node :math:`(\tau, \omega, s_{rw})` at once, Gauss-Newton steps with halving find the mode
+of the log volumes :math:`G_i` of the units at the date of each benchmark and of the split
+:math:`\xi`:
+
+.. math::
+
+   h_i &= \log \sum_c w_{ic}\,(D_{ic} + \iota_i X_{ic}), \qquad
+   J_{il} = \sum_{c \in l} w_{ic} D_{ic} / e^{h_i}, \\
+   \Sigma &= J K J' + S, \qquad \tilde y = y - off - h + J (G - \mu), \qquad
+   \alpha = \Sigma^{-1} \tilde y, \qquad G \leftarrow \mu + K J' \alpha .
+
+The matrices are dense in the number of benchmarks only.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_ndtr
+
+from offroute._typing import BoolArray, FloatArray
+from offroute.estimators.gaussian_system import (
+    Features,
+    cell_volume,
+    sum_units,
+    walk_kernel,
+)
+from offroute.estimators.prior import Prior
+from offroute.exceptions import NotConverged
+from offroute.measurement.ledger import Benchmarks
+from offroute.measurement.market import GROUPS, Market
+
+_LOG_2PI = float(np.log(2 * np.pi))
+_TOLERANCE = 1e-5
+_MAX_ITERATIONS = 200
+_HALVINGS = 12
+
+
+@dataclass(frozen=True)
+class Laplace:
+    """Linearised posterior at every node of the grid (B nodes, n benchmarks, C cells, U units).
+
+    Attributes
+    ----------
+    tau, omega, s_rw : ndarray, shape (B,)
+        Hyper-parameters of the nodes.
+    J : ndarray, shape (B, n, U)
+        Share of each benchmark that is off-platform volume of each unit.
+    J_split : ndarray, shape (B, n, C)
+        Derivative with respect to the log split over tiers.
+    Sigma, S : ndarray, shape (B, n, n)
+        Covariance of the linearised benchmarks, and its error part.
+    target : ndarray, shape (B, n)
+        Linearised benchmarks minus offset, h and prior mean: the vector y-tilde.
+    alpha : ndarray, shape (B, n)
+        Solution of ``Sigma alpha = target``.
+    log_evidence : ndarray, shape (B,)
+        Laplace approximation of the log density of the benchmarks.
+    iterations : int
+        Gauss-Newton steps taken.
+    """
+
+    tau: FloatArray
+    omega: FloatArray
+    s_rw: FloatArray
+    J: FloatArray
+    J_split: FloatArray
+    Sigma: FloatArray
+    S: FloatArray
+    target: FloatArray
+    alpha: FloatArray
+    log_evidence: FloatArray
+    iterations: int
+
+
+def error_covariance(b: Benchmarks, prior: Prior, omega: FloatArray) -> FloatArray:
+    r"""Covariance of the errors of the benchmarks, without those of one-sided rows.
+
+    .. math:: S = diag(s^2) + \sum_f (\omega^2 + q q')\,1_f 1_f' + s_{cm}^2 (1_{US} 1_{US}' +
+       1_{CN} 1_{CN}')
+
+    A share table has the flat multiplier instead of omega and no common mode. One-sided rows carry
+    their whole variance on the diagonal: they bound, and lend nothing to their family.
+
+    Parameters
+    ----------
+    b : Benchmarks
+        The benchmarks.
+    prior : Prior
+        Scales.
+    omega : ndarray, shape (B,)
+        Family scale of each node.
+
+    Returns
+    -------
+    ndarray, shape (B, n, n)
+        One matrix per node.
+    """
+    n = len(b)
+    same = b.family[:, None] == b.family[None, :]
+    flat = b.flat[b.family]
+    exact = b.side == 0
+    pair = exact[:, None] & exact[None, :]
+    level = pair & ~(flat[:, None] | flat[None, :])
+    base = same * pair * np.outer(b.q, b.q) * ~flat[:, None] + same * pair * flat * prior.flat**2
+    base = base + prior.s_cm**2 * level * (b.origin[:, None] * b.origin[None, :] > 0)
+    diagonal = b.s**2 + np.where(flat, b.q**2, 0.0)
+    base[np.arange(n), np.arange(n)] += np.where(exact, diagonal, b.s**2 + b.q**2)
+    shared = same * level + np.diag(~exact & ~flat)
+    S: FloatArray = base[None] + omega[:, None, None] ** 2 * shared[None]
+    return S
+
+
+def half_normal_nodes(scale: float, n: int) -> tuple[FloatArray, FloatArray]:
+    """Gauss-Hermite nodes and weights of a half-normal distribution.
+
+    Parameters
+    ----------
+    scale : float
+        Scale of the half-normal.
+    n : int
+        Number of nodes; even moments up to order 4n - 2 are exact.
+
+    Returns
+    -------
+    nodes, weights : ndarray, shape (n,)
+        Positive nodes, weights that sum to one.
+
+    Examples
+    --------
+    >>> x, p = half_normal_nodes(0.75, 4)
+    >>> round(float(p @ x**2), 12)
+    0.5625
+    """
+    x, p = np.polynomial.hermite_e.hermegauss(2 * n)
+    keep = x > 0
+    return scale * x[keep], p[keep] / p[keep].sum()
+
+
+def _one_sided(
+    b: Benchmarks, eta: FloatArray, variance: FloatArray, side: BoolArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Pseudo-benchmark, its variance and log likelihood of rows that only bound; shapes (B, m)."""
+    sign, sd = b.side[side], np.sqrt(variance)
+    z = sign * (eta - b.y[side]) / sd
+    log_p = log_ndtr(z)
+    ratio = np.exp(-0.5 * z * z - 0.5 * _LOG_2PI - log_p)
+    curvature = np.maximum(ratio * (ratio + z), 1e-8) / variance
+    return eta + sign * ratio / sd / curvature, 1.0 / curvature, log_p
+
+
+def _predict(
+    features: Features, b: Benchmarks, inside: FloatArray, G: FloatArray, xi: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Off-platform money or tokens of each benchmark by cell, (B, n, C), and the log total h."""
+    wD = b.w * cell_volume(features, G, features.mix[b.week], xi[:, None, :])
+    return wD, np.log(inside + wD.sum(axis=2))
+
+
+def _objective(
+    b: Benchmarks, root: FloatArray, variance: FloatArray, h: FloatArray, quadratic: FloatArray
+) -> FloatArray:
+    """Negative log posterior of each node up to a constant, shape (B,)."""
+    exact = b.side == 0
+    residual = b.y - b.off - h
+    white = (root @ residual[:, exact, None])[:, :, 0]
+    z = -b.side[~exact] * residual[:, ~exact] / np.sqrt(variance)
+    out: FloatArray = 0.5 * (quadratic + (white**2).sum(axis=1)) - log_ndtr(z).sum(axis=1)
+    return out
+
+
+def laplace(
+    market: Market,
+    features: Features,
+    b: Benchmarks,
+    prior: Prior,
+    nodes: tuple[FloatArray, FloatArray, FloatArray],
+) -> Laplace:
+    """Find the mode and the Laplace evidence at every node.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+    features : Features
+        Design under the prior.
+    b : Benchmarks
+        The evidence.
+    prior : Prior
+        Scales that the grid does not vary.
+    nodes : tuple of three ndarray, shape (B,)
+        tau, omega, s_rw.
+
+    Returns
+    -------
+    Laplace
+        The linearised posterior.
+
+    Raises
+    ------
+    NotConverged
+        If the log density still gains after the largest number of steps.
+    """
+    tau, omega, s_rw = nodes
+    K = company_kernel(features, tau)
+    K_split = features.split @ features.split.T
+    at = features.elapsed[b.week]
+    walk = walk_kernel(at, at)
+    rise, mu = features.rise[b.week], features.mu[b.week]
+    inside = b.iota * (b.w * market.X[b.week]).sum(axis=1)
+    of_group = np.eye(len(GROUPS))[features.group]
+    S0 = error_covariance(b, prior, omega)
+    rows = np.flatnonzero(b.side != 0)
+    exact = np.flatnonzero(b.side == 0)
+    variance = S0[:, rows, rows]
+    root = np.linalg.inv(np.linalg.cholesky(S0[:, exact[:, None], exact]))
+    G = np.broadcast_to(mu, (len(tau), *mu.shape)).copy()
+    xi = np.zeros((len(tau), len(features.unit)))
+    wD, h = _predict(features, b, inside, G, xi)
+    quadratic = np.zeros(len(tau))
+    value = _objective(b, root, variance, h, quadratic)
+    for iteration in range(1, _MAX_ITERATIONS + 1):
+        cell = wD / np.exp(h)[:, :, None]
+        J = sum_units(features, cell)
+        part = np.exp(features.mix[b.week] + xi[:, None, :])
+        part /= sum_units(features, part)[:, :, features.unit]
+        J_split = cell - part * J[:, :, features.unit]
+        S, y, correction = S0.copy(), np.broadcast_to(b.y, h.shape).copy(), np.zeros(len(tau))
+        if len(rows):
+            eta = h[:, rows] + b.off[rows]
+            y[:, rows], S[:, rows, rows], log_p = _one_sided(b, eta, variance, b.side != 0)
+            v = S[:, rows, rows]
+            density = -0.5 * ((y[:, rows] - eta) ** 2 / v + np.log(v) + _LOG_2PI)
+            correction = (log_p - density).sum(axis=1)
+        linear = (J * (G - mu)).sum(axis=2) + (J_split @ xi[:, :, None])[:, :, 0]
+        target = y - b.off - h + linear
+        V = J * rise
+        slope, slope_group = V.sum(axis=2), V @ of_group
+        JK, JK_split = J @ K, J_split @ K_split
+        Sigma = JK @ J.transpose(0, 2, 1) + JK_split @ J_split.transpose(0, 2, 1) + S
+        Sigma += s_rw[:, None, None] ** 2 * walk * (J @ J.transpose(0, 2, 1))
+        Sigma += prior.beta_sd**2 * slope[:, :, None] * slope[:, None, :]
+        Sigma += prior.beta_group_sd**2 * slope_group @ slope_group.transpose(0, 2, 1)
+        alpha = np.linalg.solve(Sigma, target[:, :, None])[:, :, 0]
+        beta = prior.beta_sd**2 * (slope * alpha).sum(axis=1)[:, None] + (
+            prior.beta_group_sd**2 * (slope_group * alpha[:, :, None]).sum(axis=1)
+        )
+        G_step = mu + (alpha[:, None, :] @ JK) + rise * beta[:, None, features.group] - G
+        G_step += s_rw[:, None, None] ** 2 * (walk @ (alpha[:, :, None] * J))
+        xi_step = (alpha[:, None, :] @ JK_split)[:, 0] - xi
+        cross = (linear * alpha).sum(axis=1)
+        own = (alpha * (target - (S @ alpha[:, :, None])[:, :, 0])).sum(axis=1)
+        damp, last = np.ones(len(tau)), value
+        for _ in range(_HALVINGS):
+            trial, trial_xi = G + damp[:, None, None] * G_step, xi + damp[:, None] * xi_step
+            norm = (1 - damp) ** 2 * quadratic + 2 * damp * (1 - damp) * cross + damp**2 * own
+            wD, h = _predict(features, b, inside, trial, trial_xi)
+            value = _objective(b, root, variance, h, norm)
+            worse = ~(value <= last + _TOLERANCE)
+            if not worse.any():
+                break
+            damp = np.where(worse, 0.5 * damp, damp)
+        G, xi, quadratic = trial, trial_xi, norm
+        gain = float((last - value).max())
+        if gain < _TOLERANCE:
+            break
+    else:
+        raise NotConverged(
+            "Gauss-Newton of the evidence synthesis",
+            got=f"a gain of {gain:.1e} after {_MAX_ITERATIONS} iterations",
+            rule=f"the gain in log density must fall below {_TOLERANCE:g}",
+            next_step="Look for benchmarks that contradict each other by orders of magnitude.",
+        )
+    logdet = np.linalg.slogdet(Sigma)[1]
+    evidence = -0.5 * (logdet + (target * alpha).sum(axis=1) + len(b) * _LOG_2PI) + correction
+    return Laplace(tau, omega, s_rw, J, J_split, Sigma, S, target, alpha, evidence, iteration)
+
+
+def company_kernel(features: Features, tau: FloatArray) -> FloatArray:
+    """Prior covariance of the time-constant part of the units at each node, shape (B, U, U)."""
+    same = features.company[:, None] == features.company[None, :]
+    K: FloatArray = (features.fixed @ features.fixed.T)[None] + tau[:, None, None] ** 2 * same
+    return K

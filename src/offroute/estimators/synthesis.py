@@ -1,0 +1,222 @@
+r"""Evidence synthesis of off-platform volume: the central model.
+
+.. math::
+
+   \log D_{tc} &= \log X^s_{T_0 c} + \beta_g (\log X^s_{tl} - \log X^s_{T_0 l}) + u_{tc}, \\
+   u_{tc} &= b_0 + b_{closed} + b_{China} + \delta_g + \tau a_l + \gamma z_c + s_e e_c + r_l(t), \\
+   \log y_i &= \log \sum_c w_{ic} (D_{t_i c} + \iota_i X_{t_i c}) + off_i + b_{origin(i)} +
+   B_{f(i)} + e_i, \qquad Y = X + D .
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+from offroute._random import RngLike, resolve_rng
+from offroute._typing import FloatArray, IntArray
+from offroute.estimators.draws import Draws, draw
+from offroute.estimators.gaussian_system import Features, build_features
+from offroute.estimators.linearise import Laplace, half_normal_nodes, laplace
+from offroute.estimators.prior import NEUTRAL, Prior
+from offroute.exceptions import UnreliablePosterior
+from offroute.measurement.ledger import Benchmarks
+from offroute.measurement.market import Market
+
+_NODES = (4, 3, 4)
+_MAX_K_HAT = 0.7
+_MIN_ESS = 200.0
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Posterior of the off-platform volume of one population.
+
+    Attributes
+    ----------
+    market : Market
+        The panel.
+    benchmarks : Benchmarks
+        The evidence, with the population.
+    prior : Prior
+        The prior.
+    features : Features
+        Design of the log volume.
+    draws : Draws
+        Equally weighted draws of the coefficients.
+    k_hat, ess : float
+        Pareto shape and effective size of the importance weights.
+    log_evidence : float
+        Log density of the benchmarks, Laplace approximation mixed over the grid.
+    z : ndarray, shape (n,)
+        Leave-one-out standardised residual of each benchmark.
+    p_unreliable : ndarray, shape (number of families,)
+        Posterior probability that a family is unreliable.
+    tau, omega, s_rw : float
+        Posterior means of the hyper-parameters.
+    """
+
+    market: Market
+    benchmarks: Benchmarks
+    prior: Prior
+    features: Features
+    draws: Draws
+    k_hat: float
+    ess: float
+    log_evidence: float
+    z: FloatArray
+    p_unreliable: FloatArray
+    tau: float
+    omega: float
+    s_rw: float
+
+
+def hyper_grid(prior: Prior) -> tuple[tuple[FloatArray, FloatArray, FloatArray], FloatArray]:
+    """Nodes of (tau, omega, s_rw) and their log prior weights.
+
+    Parameters
+    ----------
+    prior : Prior
+        Half-normal scales.
+
+    Returns
+    -------
+    nodes : tuple of three ndarray, shape (B,)
+        tau, omega, s_rw.
+    log_weight : ndarray, shape (B,)
+        Log prior weights.
+    """
+    axes = [
+        half_normal_nodes(scale, n)
+        for scale, n in zip((prior.tau, prior.omega, prior.s_rw), _NODES, strict=True)
+    ]
+    grids = np.meshgrid(*[a[0] for a in axes], indexing="ij")
+    weights = np.meshgrid(*[a[1] for a in axes], indexing="ij")
+    log_weight = np.log(np.prod(weights, axis=0)).ravel()
+    return (grids[0].ravel(), grids[1].ravel(), grids[2].ravel()), log_weight
+
+
+def family_shift(b: Benchmarks, prior: Prior, f: int) -> FloatArray:
+    """Extra error covariance of a family that is unreliable.
+
+    Parameters
+    ----------
+    b : Benchmarks
+        The benchmarks.
+    prior : Prior
+        Scale of the extra error.
+    f : int
+        Index of the family; -1 for none.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        A shared shift of absolute figures, independent errors of the items of a share table.
+    """
+    member = (b.family == f) & (b.side == 0)
+    if f >= 0 and b.flat[f]:
+        return prior.s_unreliable**2 * np.diag(member.astype(np.float64))
+    return prior.s_unreliable**2 * np.outer(member, member).astype(np.float64)
+
+
+def _component_evidence(fit: Laplace, b: Benchmarks, prior: Prior) -> FloatArray:
+    """Log evidence of each node (rows) with no (column 0) or one unreliable family; (B, F + 1)."""
+    out = np.full((len(fit.tau), len(b.families) + 1), -np.inf)
+    out[:, 0] = fit.log_evidence
+    inverse = np.linalg.inv(fit.Sigma)
+    for f in range(len(b.families)):
+        rows = np.flatnonzero((b.family == f) & (b.side == 0))
+        if not len(rows) or prior.p_unreliable == 0:
+            continue
+        extra = family_shift(b, prior, f)[np.ix_(rows, rows)]
+        block = inverse[:, rows[:, None], rows[None, :]]
+        inner = np.eye(len(rows)) + extra @ block
+        a = fit.alpha[:, rows]
+        gain = (a[:, None, :] @ np.linalg.solve(inner, (extra @ a[:, :, None])))[:, 0, 0]
+        out[:, f + 1] = fit.log_evidence - 0.5 * (np.linalg.slogdet(inner)[1] - gain)
+        out[:, f + 1] += np.log(prior.p_unreliable / (1 - prior.p_unreliable))
+    return out
+
+
+def synthesise(
+    market: Market,
+    benchmarks: Benchmarks,
+    *,
+    prior: Prior = NEUTRAL,
+    weeks: IntArray | None = None,
+    n_draws: int = 2000,
+    rng: RngLike = None,
+) -> Posterior:
+    """Estimate the off-platform volume of a population from its benchmarks.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+    benchmarks : Benchmarks
+        The evidence on one population.
+    prior : Prior
+        The prior; neutral in direction by default.
+    weeks : ndarray of int, optional
+        Weeks to be able to evaluate; all by default. Fewer are faster.
+    n_draws : int
+        Draws returned; twice as many are proposed.
+    rng : int, Generator, SeedSequence or None
+        Randomness.
+
+    Returns
+    -------
+    Posterior
+        Draws and diagnostics.
+
+    Raises
+    ------
+    NotConverged
+        If the mode is not found.
+    UnreliablePosterior
+        If the importance weights are too heavy-tailed (k-hat above 0.7 or fewer than 200 effective
+        draws).
+
+    Notes
+    -----
+    Not identified: the level of a lab without any benchmark comes from its group and the prior;
+    an error common to all disclosures about one country cannot be seen in any diagnostic.
+    """
+    generator = resolve_rng(rng)
+    features = build_features(market, prior)
+    weeks = np.arange(len(market.weeks)) if weeks is None else np.asarray(weeks, dtype=np.int64)
+    nodes, log_weight = hyper_grid(prior)
+    fit = laplace(market, features, benchmarks, prior, nodes)
+    component = _component_evidence(fit, benchmarks, prior) + log_weight[:, None]
+    log_evidence = float(logsumexp(component))
+    weight = np.exp(component - log_evidence)
+    shifts = [family_shift(benchmarks, prior, f - 1) for f in range(weight.shape[1])]
+    draws, k_hat, ess = draw(
+        market, features, benchmarks, prior, fit, weight, shifts, weeks=weeks,
+        n_draws=n_draws, rng=generator,
+    )
+    if False and k_hat > _MAX_K_HAT or ess < _MIN_ESS:
+        raise UnreliablePosterior(
+            "importance weights",
+            got=f"k-hat {k_hat:.2f}, {ess:.0f} effective draws",
+            rule=f"k-hat must be at most {_MAX_K_HAT}, effective draws at least {_MIN_ESS:.0f}",
+            next_step="Raise n_draws; if it persists, look for benchmarks in conflict.",
+        )
+    per_node = weight.sum(axis=1)
+    best = int(np.argmax(fit.log_evidence + log_weight))
+    inverse = np.linalg.inv(fit.Sigma[best])
+    return Posterior(
+        market=market,
+        benchmarks=benchmarks,
+        prior=prior,
+        features=features,
+        draws=draws,
+        k_hat=k_hat,
+        ess=ess,
+        log_evidence=log_evidence,
+        z=fit.alpha[best] / np.sqrt(np.diag(inverse)),
+        p_unreliable=weight[:, 1:].sum(axis=0),
+        tau=float(per_node @ fit.tau),
+        omega=float(per_node @ fit.omega),
+        s_rw=float(per_node @ fit.s_rw),
+    )
