@@ -24,43 +24,16 @@ _SHOWN = 8
 def listing(items: Iterable[object]) -> str:
     """Join `items` for a message; beyond eight, say how many more there are.
 
-    Parameters
-    ----------
-    items : iterable
-        What to list.
-
-    Returns
-    -------
-    str
-        The items, separated by commas.
-
-    Examples
-    --------
     >>> listing(range(10))
     '0, 1, 2, 3, 4, 5, 6, 7 and 2 more'
     """
     words = [str(item) for item in items]
-    shown = ", ".join(words[:_SHOWN])
-    return f"{shown} and {len(words) - _SHOWN} more" if len(words) > _SHOWN else shown
+    more = len(words) - _SHOWN
+    return ", ".join(words[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def check_columns(frame: "pd.DataFrame", required: Iterable[str], *, name: str) -> None:
-    """Require that `frame` has every column of `required`.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        The table.
-    required : iterable of str
-        Column names that must be there.
-    name : str
-        What the table is called in the message.
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing.
-    """
+    """Raise SchemaError if `frame` lacks a column of `required`."""
     missing = [column for column in required if column not in frame.columns]
     if missing:
         raise SchemaError(
@@ -74,25 +47,10 @@ def check_columns(frame: "pd.DataFrame", required: Iterable[str], *, name: str) 
 def check_finite(
     values: "ArrayLike", *, name: str, minimum: float | None = None, strict: bool = False
 ) -> None:
-    """Require finite numbers, not below `minimum`.
+    """Raise InvalidValue unless all `values` are finite and at least `minimum`.
 
-    Parameters
-    ----------
-    values : array_like of float
-        Numbers of any shape; missing values count as not finite.
-    name : str
-        What the numbers are called in the message.
-    minimum : float, optional
-        The smallest value allowed.
-    strict : bool, default False
-        Whether the values must be above `minimum`, not equal to it.
-
-    Raises
-    ------
-    SchemaError
-        If the values are not numbers.
-    InvalidValue
-        If a value is missing, infinite or too small; names the first one and its position.
+    With `strict` they must lie above `minimum`. Missing values count as not finite; values that
+    are not numbers at all raise SchemaError.
     """
     rule = "must be finite"
     if minimum is not None:
@@ -104,49 +62,31 @@ def check_finite(
             name,
             got=f"values of type {np.asarray(values).dtype}",
             rule=rule,
-            next_step="Convert the values to numbers; missing ones to NaN.",
+            next_step="Convert the values to numbers, missing ones to NaN.",
         ) from None
     bad = ~np.isfinite(array)
     if minimum is not None:
         bad |= array <= minimum if strict else array < minimum
     if bad.any():
         first = np.argwhere(bad)[0]
-        where = f" at position {listing(first)}" if array.ndim else ""
-        count = f"; {bad.sum()} of {array.size} values break the rule" if array.ndim else ""
+        where = f" at position {listing(first)} ({bad.sum()} of {array.size} values are wrong)"
         raise InvalidValue(
             name,
-            got=f"{array[tuple(first)]:g}{where}{count}",
+            got=f"{array[tuple(first)]:g}" + (where if array.ndim else ""),
             rule=rule,
-            next_step="Correct or drop these values.",
+            next_step="Correct or drop what breaks the rule.",
         )
 
 
 def check_unique(frame: "pd.DataFrame", key: Sequence[str], *, name: str) -> None:
-    """Require that no two rows of `frame` have the same `key`.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        The table.
-    key : sequence of str
-        Columns that identify a row; they must be in the table.
-    name : str
-        What the table is called in the message.
-
-    Raises
-    ------
-    SchemaError
-        If a key column is missing.
-    DuplicateKey
-        If two rows share a key; names the first one.
-    """
+    """Raise DuplicateKey if two rows of `frame` agree in all columns of `key`."""
     check_columns(frame, key, name=name)
     repeated = frame.duplicated(list(key)).to_numpy()
     if repeated.any():
         first = frame[list(key)].iloc[int(np.argmax(repeated))]
         raise DuplicateKey(
             name,
-            got=f"{int(repeated.sum())} repeated, the first "
+            got=f"{repeated.sum()} repeated, first "
             + listing(f"{column}={first[column]}" for column in key),
             rule=f"must have one row per {listing(key)}",
             next_step="Drop the repeated rows or add them up.",
@@ -160,31 +100,8 @@ def check_choice(
     name: str,
     error: type[OffrouteError] = UsageError,
 ) -> str:
-    """Return `value` if it is one of `choices`.
+    """Return `value` if it is one of `choices`, else raise `error` with the nearest one.
 
-    Parameters
-    ----------
-    value : object
-        What was asked for.
-    choices : iterable of str
-        What there is.
-    name : str
-        What the value is called in the message.
-    error : type of OffrouteError, default UsageError
-        The error to raise.
-
-    Returns
-    -------
-    str
-        The value.
-
-    Raises
-    ------
-    OffrouteError
-        Of type `error`, if the value is not among the choices; suggests the nearest one.
-
-    Examples
-    --------
     >>> check_choice("chnia", ["china", "us"], name="origin")
     Traceback (most recent call last):
     offroute.exceptions.UsageError: origin: must be one of china, us; got 'chnia'. Use 'china'.
@@ -196,37 +113,18 @@ def check_choice(
     raise error(
         name,
         got=repr(value),
-        rule=f"must be one of {listing(known)}" if known else "must be one of none",
+        rule=f"must be one of {listing(known)}",
         next_step=f"Use {near[0]!r}." if near else "Choose one of these.",
     )
 
 
-def check_probability(level: object, *, name: str) -> float:
-    """Return `level` as a float if it lies strictly between 0 and 1.
-
-    Parameters
-    ----------
-    level : object
-        A level of confidence or credibility, or any other probability.
-    name : str
-        What it is called in the message.
-
-    Returns
-    -------
-    float
-        The level.
-
-    Raises
-    ------
-    UsageError
-        If it is not a number strictly between 0 and 1.
-    """
-    number = isinstance(level, (int, float, np.integer, np.floating))
-    if number and not isinstance(level, bool) and 0 < level < 1:
+def check_probability(level: float, *, name: str) -> float:
+    """Return `level` if it is a number strictly between 0 and 1, else raise UsageError."""
+    if isinstance(level, (int, float, np.integer, np.floating)) and 0 < level < 1:
         return float(level)
     raise UsageError(
         name,
         got=repr(level),
         rule="must be a number above 0 and below 1",
-        next_step="Give 90 % as 0.9.",
+        next_step="Write 90 % as 0.9.",
     )
