@@ -28,7 +28,7 @@ def render(pyproject: dict[str, dict]) -> str:
         "  - pip",
         *(f"  - {package}" for package in sorted(packages)),
         "  - pip:",
-        "      - --editable .",
+        "      - -e .",
     ]
     return HEADER + "\n".join(lines) + "\n"
 
