@@ -1,5 +1,7 @@
 """Typed errors: every message says what was wrong, what was got, the rule and the next step."""
 
+from functools import partial
+
 
 class OffrouteError(Exception):
     """Base of every error that offroute raises on purpose.
@@ -24,6 +26,11 @@ class OffrouteError(Exception):
         self.rule = rule
         self.next_step = next_step
         super().__init__(f"{name}: {rule}; got {got}. {next_step}")
+
+    def __reduce__(self) -> tuple[partial["OffrouteError"], tuple[str]]:
+        """Rebuild with all parts; from `args` alone a worker's error could not reach its caller."""
+        build = partial(type(self), got=self.got, rule=self.rule, next_step=self.next_step)
+        return build, (self.name,)
 
 
 class UsageError(OffrouteError):

@@ -1,0 +1,74 @@
+# make          set up .venv and run the main job
+# make test     everything that must pass: checks, tests, coverage
+# make help     the other targets
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+BIN := .venv/bin
+STAMP := .venv/.synced
+
+# The first interpreter that is new enough and can make a virtual environment; evaluated on use.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	>/dev/null 2>&1 && echo $$python && break; done)
+
+# uv does not read pip's configuration: hand over its index, if there is one, and trust the same
+# certificates as the rest of the system.
+UV = export UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-true}" UV_HTTP_TIMEOUT="$${UV_HTTP_TIMEOUT:-180}"; \
+	index=$$($(BIN)/python -m pip config list | sed -n "s/^.*\.index-url='\(.*\)'$$/\1/p" | tail -n 1); \
+	if [[ -n "$$index" ]]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
+	$(BIN)/uv
+
+.PHONY: all setup test check pytest slow lock clean help
+
+all: setup  ## Set up .venv and run the main job
+	$(BIN)/offroute correct
+
+setup: $(STAMP)  ## Make .venv as requirements.lock says, with the package editable
+
+# Touched last, so that an interrupted set-up starts again.
+$(STAMP): requirements.lock pyproject.toml
+	@if [[ -z "$(PYTHON)" ]]; then \
+		echo "offroute needs Python 3.11 or newer with its venv module; found none." \
+			"Install it (Debian: apt-get install python3 python3-venv)" \
+			"or say which to use: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	$(PYTHON) -m venv .venv
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: check pytest  ## check, then all tests that are not slow, with the coverage gate
+
+check: $(STAMP)  ## Style, types, layers, dependencies, spelling, docstrings, drift
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry src
+	$(BIN)/codespell
+	$(BIN)/numpydoc lint $$(find src -name '*.py')
+	$(BIN)/python scripts/make_environment.py --check
+
+pytest: $(STAMP)
+	$(BIN)/pytest --cov
+
+slow: $(STAMP)  ## The tests marked slow
+	$(BIN)/pytest -m slow
+
+lock: $(STAMP)  ## Recompile requirements.lock; make lock UPGRADE=--upgrade takes the newest versions
+	$(UV) pip compile pyproject.toml --extra figures --group test --group check --group setup \
+		--universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate \
+		--no-header --no-emit-index-url --no-emit-find-links --quiet $(UPGRADE) -o requirements.lock
+	$(BIN)/python scripts/make_environment.py
+
+clean:  ## Remove .venv and what tools left behind
+	rm -rf .venv dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## This list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12

@@ -1,0 +1,57 @@
+"""Write environment.yml (conda-forge) from pyproject.toml; with --check, fail if it differs."""
+
+import argparse
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = """\
+# Written by scripts/make_environment.py from pyproject.toml; do not edit.
+"""
+
+
+def render(pyproject: dict[str, dict]) -> str:
+    """Return the text of environment.yml for the parsed pyproject.toml."""
+    project = pyproject["project"]
+    packages = [
+        *project["dependencies"],
+        *(need for extra in project["optional-dependencies"].values() for need in extra),
+        *pyproject["dependency-groups"]["test"],
+    ]
+    lines = [
+        f"name: {project['name']}",
+        "channels:",
+        "  - conda-forge",
+        "dependencies:",
+        f"  - python{project['requires-python']}",
+        "  - pip",
+        *(f"  - {package}" for package in sorted(packages)),
+        "  - pip:",
+        "      - -e .",
+    ]
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Write the file, or compare it; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the repository")
+    options = parser.parse_args()
+    target = options.root / "environment.yml"
+    text = render(tomllib.loads((options.root / "pyproject.toml").read_text()))
+    if not options.check:
+        target.write_text(text)
+        return 0
+    if target.exists() and target.read_text() == text:
+        return 0
+    print(
+        f"{target.name} differs from pyproject.toml: run scripts/make_environment.py",
+        file=sys.stderr,
+    )
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
