@@ -1,20 +1,41 @@
-"""Draws of the evidence synthesis: Matheron's rule, then Pareto-smoothed importance resampling."""
+r"""Draws of the evidence synthesis by tempered sequential Monte Carlo on the points.
+
+Exact figures about one unit (the core) are close to linear: their posterior at every node of the
+hyper-parameters is Gaussian but for a small correction. Sums over labs and one-sided rows (the
+rest) bend too much to be linearised and enter exactly, with a power that grows from 0 to 1,
+
+.. math:: \log r_\lambda(\phi) = \log N(e_{core}; 0, S_{core}) -
+   \log N(\tilde e_{core}; 0, S_{core}) +
+   \lambda\,[\log N(e_{rest} \mid e_{core}) + \log P(side)],
+
+with the exact errors :math:`e = y - off - h(\phi)` (Del Moral, Doucet and Jasra 2006,
+doi:10.1111/j.1467-9868.2006.00553.x). Moves are elliptical-slice steps under the Gaussian posterior
+of the core (Murray, Adams and MacKay 2010, AISTATS, PMLR 9:541-548).
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
-from scipy.special import log_ndtr
+from scipy.special import log_ndtr, logsumexp
 
 from offroute._typing import FloatArray, IntArray
-from offroute.estimators.gaussian_system import Features, cell_volume, walk_kernel
-from offroute.estimators.linearise import Laplace, company_kernel
+from offroute.estimators.gaussian_system import Features, cell_volume
+from offroute.estimators.linearise import Laplace, error_covariance
+from offroute.estimators.points import (
+    Points,
+    core_gradient,
+    field_given_points,
+    predict,
+    prior_covariance,
+    prior_mean,
+)
 from offroute.estimators.prior import Prior
 from offroute.estimators.psis import pareto_smooth
-from offroute.measurement.ledger import Benchmarks
-from offroute.measurement.market import GROUPS, Market
+from offroute.measurement.ledger import Benchmarks, take
 
-_PROPOSALS_PER_DRAW = 2
+#: Proposals come in blocks of one component, so that few components have to be factorised.
+_BLOCK = 40
+_SHRINKS = 40
 
 
 @dataclass(frozen=True)
@@ -33,6 +54,10 @@ class Draws:
         Random walk of each unit in the weeks of `weeks`.
     weeks : ndarray of int, shape (W,)
         Weeks of the market in which the draws can be evaluated, sorted.
+    hyper : ndarray, shape (k, 3)
+        tau, omega and s_rw of each draw.
+    error : ndarray, shape (k, n)
+        Exact error of each benchmark, core first.
     """
 
     base: FloatArray
@@ -40,21 +65,35 @@ class Draws:
     beta: FloatArray
     walk: FloatArray
     weeks: IntArray
+    hyper: FloatArray
+    error: FloatArray
 
 
-def _prior_walk(
-    rng: np.random.Generator, k: int, n_units: int, elapsed: FloatArray
-) -> FloatArray:
-    """Unit random walks that are zero at the anchor, shape (k, U, W); `elapsed` is sorted."""
-    out = np.zeros((k, n_units, len(elapsed)))
-    for times, order in (
-        (elapsed[elapsed > 0], np.flatnonzero(elapsed > 0)),
-        (-elapsed[elapsed < 0][::-1], np.flatnonzero(elapsed < 0)[::-1]),
-    ):
-        if len(times):
-            step = np.sqrt(np.diff(times, prepend=0.0))
-            out[:, :, order] = np.cumsum(rng.standard_normal((k, n_units, len(times))) * step, 2)
-    return out
+@dataclass(frozen=True)
+class Problem:
+    """What the target density needs.
+
+    Attributes
+    ----------
+    features, prior, points : Features, Prior, Points
+        Design, prior and the places where the benchmarks look.
+    b : Benchmarks
+        All benchmarks, the core first.
+    n_core : int
+        Number of core rows.
+    fit : Laplace
+        Linearised posterior given the core.
+    weight : ndarray, shape (B, F + 1)
+        Weight of each node with no or one unreliable family of the core.
+    """
+
+    features: Features
+    prior: Prior
+    points: Points
+    b: Benchmarks
+    n_core: int
+    fit: Laplace
+    weight: FloatArray
 
 
 def off_platform(features: Features, prior: Prior, draws: Draws, week: int) -> FloatArray:
@@ -82,39 +121,197 @@ def off_platform(features: Features, prior: Prior, draws: Draws, week: int) -> F
     return cell_volume(features, G, features.mix[week], draws.xi)
 
 
-def _allocate(weight: FloatArray, n: int, rng: np.random.Generator) -> IntArray:
-    """Systematic numbers of proposals per component."""
-    edges = np.floor(np.cumsum(weight.ravel()) * n + rng.uniform())
-    return np.diff(edges, prepend=0.0).astype(np.int64).reshape(weight.shape)
-
-
-def draw(  # noqa: PLR0913 - one call site, all of it the state of the fit
-    market: Market,
-    features: Features,
-    b: Benchmarks,
-    prior: Prior,
-    fit: Laplace,
-    weight: FloatArray,
-    shifts: list[FloatArray],
-    *,
-    weeks: IntArray,
-    n_draws: int,
-    rng: np.random.Generator,
-) -> tuple[Draws, float, float]:
-    """Draw from the mixture of linearised posteriors and correct by importance resampling.
+def family_shift(b: Benchmarks, prior: Prior, f: int) -> FloatArray:
+    """Extra error covariance of a family that is unreliable.
 
     Parameters
     ----------
-    market, features, b, prior, fit
-        The state of the fit.
-    weight : ndarray, shape (B, F + 1)
-        Posterior weight of each node with no or one unreliable family.
-    shifts : list of ndarray, shape (n, n)
-        Extra error covariance of each column of `weight`.
+    b : Benchmarks
+        The benchmarks.
+    prior : Prior
+        Scale of the extra error.
+    f : int
+        Index of the family; -1 for none.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        A shared shift of absolute figures, independent errors of the items of a share table.
+    """
+    member = (b.family == f) & (b.side == 0)
+    if f >= 0 and b.flat[f]:
+        return prior.s_unreliable**2 * np.diag(member.astype(np.float64))
+    return prior.s_unreliable**2 * np.outer(member, member).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class _Component:
+    """Gaussian posterior of the points given the core, at one node with one (or no) bad family."""
+
+    mean: FloatArray
+    root: FloatArray
+    gradient: FloatArray
+    target: FloatArray
+    white: FloatArray
+    bad: FloatArray
+    bad_scale: FloatArray
+    log_odds: float
+    omega: float
+    hyper: tuple[float, float, float]
+
+
+def _component(p: Problem, node: int, column: int) -> _Component:
+    """Condition the points on the core and factorise the errors."""
+    f, prior, fit, b = p.features, p.prior, p.fit, p.b
+    core = take(b, np.arange(p.n_core))
+    hyper = (float(fit.tau[node]), float(fit.s_rw[node]))
+    m = len(p.points.week)
+    K = np.zeros((m + len(f.unit),) * 2)
+    K[:m, :m] = prior_covariance(p.points, f, prior, hyper)
+    K[m:, m:] = f.split @ f.split.T
+    A = core_gradient(p.points, f, fit, node)
+    Sigma = fit.Sigma[node] + family_shift(core, prior, column - 1)
+    gain = np.linalg.solve(Sigma, A @ K).T
+    V = K - gain @ (A @ K)
+    V[np.diag_indices_from(V)] += 1e-8
+    mu = prior_mean(p.points, f)
+    exact = np.flatnonzero(b.side == 0)
+    omega = float(fit.omega[node])
+    S = error_covariance(b, prior, np.array([omega]))[0] + family_shift(b, prior, column - 1)
+    white = np.linalg.inv(np.linalg.cholesky(S[np.ix_(exact, exact)]))
+    others = sorted(set(b.family[p.n_core :]) - set(b.family[: p.n_core]))
+    members = np.array([(b.family[exact] == g) for g in others], dtype=np.float64).reshape(
+        len(others), len(exact)
+    )
+    if prior.p_unreliable == 0:
+        members = members[:0]
+    bad = white @ members.T
+    return _Component(
+        mean=mu + gain @ fit.target[node],
+        root=np.linalg.cholesky(V),
+        gradient=A,
+        target=fit.target[node] + A @ mu,
+        white=white,
+        bad=bad,
+        bad_scale=prior.s_unreliable**2 / (1 + prior.s_unreliable**2 * (bad**2).sum(axis=0)),
+        log_odds=float(np.log(prior.p_unreliable / (1 - prior.p_unreliable)))
+        if len(members)
+        else 0.0,
+        omega=omega,
+        hyper=(hyper[0], omega, hyper[1]),
+    )
+
+
+def _log_ratio(p: Problem, c: _Component, phi: FloatArray, error: FloatArray) -> FloatArray:
+    """Corrections for the core (row 0) and the rest (row 1) of each draw, shape (2, k)."""
+    b, n = p.b, p.n_core
+    exact = b.side == 0
+    white = error[:, exact] @ c.white.T
+    # The core comes first, so the leading part of a triangular whitening is its own density.
+    core = -0.5 * (white[:, :n] ** 2).sum(axis=1)
+    rest = -0.5 * (white[:, n:] ** 2).sum(axis=1)
+    # An unreliable family of the rest is a rank-one shift of the errors, added up over families.
+    if c.bad.shape[1]:
+        gain = c.log_odds + 0.5 * np.log(c.bad_scale / p.prior.s_unreliable**2)
+        gain = gain + 0.5 * c.bad_scale * (white @ c.bad) ** 2
+        rest = rest + np.logaddexp(0.0, logsumexp(gain, axis=1))
+    for i in np.flatnonzero(~exact):
+        total = b.s[i] ** 2 + b.q[i] ** 2 + (0.0 if b.flat[b.family[i]] else c.omega**2)
+        rest = rest + log_ndtr(-b.side[i] * error[:, i] / np.sqrt(total))
+    linear = (c.target - phi @ c.gradient.T) @ c.white[:n, :n].T
+    return np.array([core + 0.5 * (linear**2).sum(axis=1), rest])
+
+
+def _ratios(
+    p: Problem, components: list[_Component], of: IntArray, phi: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Ratios (2, k) and exact errors (k, n) of draws that belong to different components."""
+    error = p.b.y - p.b.off - predict(p.points, phi)
+    out = np.empty((2, len(of)))
+    for j in np.unique(of):
+        rows = np.flatnonzero(of == j)
+        out[:, rows] = _log_ratio(p, components[j], phi[rows], error[rows])
+    return out, error
+
+
+def _gauss(components: list[_Component], of: IntArray, rng: np.random.Generator) -> FloatArray:
+    """Deviations from the mean drawn from each draw's component, shape (k, m + C)."""
+    out = rng.standard_normal((len(of), len(components[0].mean)))
+    for j in np.unique(of):
+        rows = np.flatnonzero(of == j)
+        out[rows] = out[rows] @ components[j].root.T
+    return out
+
+
+def _slice_move(
+    p: Problem,
+    components: list[_Component],
+    of: IntArray,
+    phi: FloatArray,
+    ratio: FloatArray,
+    power: float,
+    rng: np.random.Generator,
+) -> tuple[FloatArray, FloatArray]:
+    """One elliptical-slice move of every draw under r with a power of the rest."""
+    k = len(of)
+    mean = np.array([c.mean for c in components])[of]
+    d, nu = phi - mean, _gauss(components, of, rng)
+    bar = ratio[0] + power * ratio[1] + np.log(rng.uniform(size=k))
+    angle = rng.uniform(0.0, 2 * np.pi, k)
+    low, high = angle - 2 * np.pi, angle.copy()
+    phi, ratio, todo = phi.copy(), ratio.copy(), np.arange(k)
+    for _ in range(_SHRINKS):
+        cos, sin = np.cos(angle[todo])[:, None], np.sin(angle[todo])[:, None]
+        trial = mean[todo] + cos * d[todo] + sin * nu[todo]
+        new, _ = _ratios(p, components, of[todo], trial)
+        good = new[0] + power * new[1] > bar[todo]
+        phi[todo[good]], ratio[:, todo[good]] = trial[good], new[:, good]
+        todo = todo[~good]
+        if not len(todo):
+            break
+        negative = angle[todo] < 0
+        low[todo[negative]] = angle[todo[negative]]
+        high[todo[~negative]] = angle[todo[~negative]]
+        angle[todo] = rng.uniform(low[todo], high[todo])
+    return phi, ratio
+
+
+def _next_power(log_weight: FloatArray, rest: FloatArray, power: float, wanted: float) -> float:
+    """Largest power of the rest at which `wanted` draws stay effective (bisection)."""
+
+    def effective(x: float) -> float:
+        w = log_weight + (x - power) * rest
+        w = np.exp(w - w.max())
+        return float(w.sum() ** 2 / (w**2).sum())
+
+    low, high = power, 1.0
+    if effective(high) >= wanted:
+        return 1.0
+    while high - low > 1e-3:  # noqa: PLR2004 - finer steps change nothing
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if effective(middle) >= wanted else (low, middle)
+    return max(low, power + 1e-3)
+
+
+def draw(
+    p: Problem,
+    *,
+    weeks: IntArray,
+    n_draws: int,
+    n_proposals: int,
+    n_moves: int,
+    rng: np.random.Generator,
+) -> tuple[Draws, float, IntArray]:
+    """Draw from the posterior.
+
+    Parameters
+    ----------
+    p : Problem
+        The target.
     weeks : ndarray of int
-        Weeks to evaluate.
-    n_draws : int
-        Draws to return.
+        Weeks in which the draws are to be evaluated.
+    n_draws, n_proposals, n_moves : int
+        Draws to return, proposals for the core, elliptical-slice moves at each power.
     rng : Generator
         Randomness.
 
@@ -122,139 +319,60 @@ def draw(  # noqa: PLR0913 - one call site, all of it the state of the fit
     -------
     draws : Draws
         Equally weighted.
-    k_hat, ess : float
-        Diagnostics of the importance weights.
+    k_hat : float
+        Pareto shape of the importance weights of the core.
+    ancestor : ndarray of int, shape (n_draws,)
+        Proposal from which each draw descends.
     """
-    dates = np.unique(np.concatenate([weeks, b.week])).astype(np.int64)
-    counts = _allocate(weight, _PROPOSALS_PER_DRAW * n_draws, rng)
-    n = int(counts.sum())
-    n_units = len(features.group)
-    base = rng.standard_normal((n, features.fixed.shape[1])) @ features.fixed.T
-    company = rng.standard_normal((n, int(features.company.max()) + 1))[:, features.company]
-    xi = rng.standard_normal((n, features.split.shape[1])) @ features.split.T
-    beta = prior.beta_sd * rng.standard_normal((n, 1))
-    beta = beta + prior.beta_group_sd * rng.standard_normal((n, len(GROUPS)))
-    walk = _prior_walk(rng, n, n_units, features.elapsed[dates])
-    noise = rng.standard_normal((n, len(b)))
-    log_ratio = np.zeros(n)
-    at = np.searchsorted(dates, b.week)
-    kernel = walk_kernel(features.elapsed[b.week], features.elapsed[dates])
-    start = 0
-    for node, column in zip(*np.nonzero(counts), strict=True):
-        rows = slice(start, start + int(counts[node, column]))
-        start = rows.stop
-        base[rows] += fit.tau[node] * company[rows]
-        walk[rows] *= fit.s_rw[node]
-        theta = (base[rows], xi[rows], beta[rows], walk[rows])
-        component = _component(features, b, fit, int(node), shifts[column])
-        _condition(features, prior, component, at, kernel, theta, noise[rows])
-        log_ratio[rows] = _log_ratio(market, features, b, component, at, theta)
-    weights, k_hat = pareto_smooth(log_ratio)
-    points = (np.arange(n_draws) + rng.uniform()) / n_draws
-    pick = np.searchsorted(np.cumsum(weights), points).clip(0, n - 1)
-    pick = rng.permutation(pick)
-    draws = Draws(base[pick], xi[pick], beta[pick] + prior.beta, walk[pick], dates)
-    return draws, k_hat, float(1.0 / (weights**2).sum())
+    edges = np.floor(np.cumsum(p.weight.ravel()) * (n_proposals // _BLOCK) + rng.uniform())
+    blocks = np.diff(edges, prepend=0.0).astype(np.int64).reshape(p.weight.shape)
+    used = np.argwhere(blocks)
+    components = [_component(p, int(node), int(column)) for node, column in used]
+    of = np.repeat(np.arange(len(used)), blocks[blocks > 0] * _BLOCK)
+    phi = np.array([c.mean for c in components])[of] + _gauss(components, of, rng)
+    ratio, _ = _ratios(p, components, of, phi)
+    weights, k_hat = pareto_smooth(ratio[0])
+    log_weight, ancestor, power = np.log(weights), np.arange(len(of)), 0.0
+    while power < 1.0:
+        step = _next_power(log_weight, ratio[1], power, 0.5 * n_draws)
+        grow = log_weight + (step - power) * ratio[1]
+        points = (np.arange(n_draws) + rng.uniform()) / n_draws
+        pick = np.searchsorted(np.cumsum(np.exp(grow - logsumexp(grow))), points)
+        pick = pick.clip(0, len(of) - 1)
+        phi, ratio, of, ancestor = phi[pick], ratio[:, pick], of[pick], ancestor[pick]
+        log_weight, power = np.zeros(n_draws), step
+        for _ in range(n_moves):
+            phi, ratio = _slice_move(p, components, of, phi, ratio, power, rng)
+    mix = rng.permutation(n_draws)
+    return _expand(p, components, of[mix], phi[mix], weeks, rng), k_hat, ancestor[mix]
 
 
-@dataclass(frozen=True)
-class _Component:
-    """One node with no or one unreliable family: its linear map and covariances."""
-
-    J: FloatArray
-    J_split: FloatArray
-    slope_group: FloatArray
-    K: FloatArray
-    Sigma: FloatArray
-    S: FloatArray
-    target: FloatArray
-    omega: float
-    s_rw: float
-
-
-def _component(
-    features: Features, b: Benchmarks, fit: Laplace, node: int, shift: FloatArray
-) -> _Component:
-    J = fit.J[node]
-    return _Component(
-        J=J,
-        J_split=fit.J_split[node],
-        slope_group=(J * features.rise[b.week]) @ np.eye(len(GROUPS))[features.group],
-        K=company_kernel(features, fit.tau[node : node + 1])[0],
-        Sigma=fit.Sigma[node] + shift,
-        S=fit.S[node] + shift,
-        target=fit.target[node],
-        omega=float(fit.omega[node]),
-        s_rw=float(fit.s_rw[node]),
-    )
-
-
-def _linear_prediction(
-    c: _Component, at: IntArray, theta: tuple[FloatArray, FloatArray, FloatArray, FloatArray]
-) -> FloatArray:
-    """Deviation of the linearised benchmarks from their prior mean, shape (k, n)."""
-    base, xi, beta, walk = theta
-    out: FloatArray = base @ c.J.T + xi @ c.J_split.T + beta @ c.slope_group.T
-    for i in range(len(at)):
-        units = np.flatnonzero(c.J[i])
-        out[:, i] += walk[:, units, at[i]] @ c.J[i, units]
-    return out
-
-
-def _condition(
-    features: Features,
-    prior: Prior,
-    c: _Component,
-    at: IntArray,
-    kernel: FloatArray,
-    theta: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
-    noise: FloatArray,
-) -> None:
-    """Turn prior draws into posterior draws of one component, in place (Matheron's rule)."""
-    base, xi, beta, walk = theta
-    error = noise @ np.linalg.cholesky(c.S).T
-    residual = c.target - _linear_prediction(c, at, theta) - error
-    alpha = cho_solve(cho_factor(c.Sigma, lower=True), residual.T).T
-    base += alpha @ (c.J @ c.K)
-    xi += alpha @ (c.J_split @ features.split) @ features.split.T
-    beta += prior.beta_sd**2 * (alpha @ c.slope_group.sum(axis=1))[:, None]
-    beta += prior.beta_group_sd**2 * (alpha @ c.slope_group)
-    for u in range(c.J.shape[1]):
-        rows = np.flatnonzero(c.J[:, u])
+def _expand(
+    p: Problem,
+    components: list[_Component],
+    of: IntArray,
+    phi: FloatArray,
+    weeks: IntArray,
+    rng: np.random.Generator,
+) -> Draws:
+    """Draw the field in the wanted weeks given the points."""
+    m, n_units = len(p.points.week), len(p.features.group)
+    dates = np.unique(np.concatenate([weeks, p.points.week])).astype(np.int64)
+    base, beta = np.empty((len(of), n_units)), np.empty((len(of), 0))
+    keep = np.searchsorted(dates, np.unique(weeks))
+    walk = np.empty((len(of), n_units, len(keep)))
+    hyper = np.array([c.hyper for c in components])[of]
+    out: list[tuple[IntArray, FloatArray]] = []
+    for pair in sorted({(c.hyper[0], c.hyper[2]) for c in components}):
+        rows = np.flatnonzero((hyper[:, 0] == pair[0]) & (hyper[:, 2] == pair[1]))
         if len(rows):
-            walk[:, u] += c.s_rw**2 * (alpha[:, rows] * c.J[rows, u]) @ kernel[rows]
-
-
-def _log_ratio(
-    market: Market,
-    features: Features,
-    b: Benchmarks,
-    c: _Component,
-    at: IntArray,
-    theta: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
-) -> FloatArray:
-    """Log of exact over linearised likelihood of each draw, shape (k,)."""
-    base, xi, beta, walk = theta
-    h = np.empty((len(base), len(b)))
-    for i in range(len(b)):
-        week = b.week[i]
-        units = np.unique(features.unit[b.w[i] > 0])
-        G = features.mu[week, units] + base[:, units] + walk[:, units, at[i]]
-        G += beta[:, features.group[units]] * features.rise[week, units]
-        total = np.full(len(base), b.iota[i] * (b.w[i] @ market.X[week]))
-        for j, u in enumerate(units):
-            cells = np.flatnonzero(features.unit == u)
-            part = np.exp(features.mix[week, cells] + xi[:, cells])
-            total += np.exp(G[:, j]) * (part @ b.w[i, cells]) / part.sum(axis=1)
-        h[:, i] = np.log(total)
-    linear = c.target - _linear_prediction(c, at, theta)
-    exact = b.side == 0
-    root = np.linalg.inv(np.linalg.cholesky(c.S[np.ix_(exact, exact)]))
-    after = ((b.y - b.off - h)[:, exact] @ root.T) ** 2
-    before = (linear[:, exact] @ root.T) ** 2
-    out: FloatArray = 0.5 * (before.sum(axis=1) - after.sum(axis=1))
-    for i in np.flatnonzero(~exact):
-        whole = b.s[i] ** 2 + b.q[i] ** 2 + (0.0 if b.flat[b.family[i]] else c.omega**2)
-        out += log_ndtr(b.side[i] * (h[:, i] + b.off[i] - b.y[i]) / np.sqrt(whole))
-        out += 0.5 * linear[:, i] ** 2 / c.S[i, i]
-    return out
+            base[rows], slope, path = field_given_points(
+                p.points, p.features, p.prior, pair, phi[rows, :m], dates, rng
+            )
+            walk[rows] = path[:, :, keep]
+            out.append((rows, slope))
+    beta = np.empty((len(of), out[0][1].shape[1]))
+    for rows, slope in out:
+        beta[rows] = slope + p.prior.beta
+    error = p.b.y - p.b.off - predict(p.points, phi)
+    return Draws(base, phi[:, m:], beta, walk, dates[keep], hyper, error)

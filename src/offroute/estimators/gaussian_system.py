@@ -88,7 +88,7 @@ def build_features(market: Market, prior: Prior) -> Features:
     """
     anchor, unit = market.anchor, market.unit
     first = np.searchsorted(unit, np.arange(int(unit.max()) + 1))
-    group = market.group_index[first]
+    group = market.unit_group
     # The pooled small labs of a group are no company: each pool has an effect of its own.
     names = [
         f"{market.labs[c]} {market.groups[c]}" if market.labs[c] == "Other labs" else market.labs[c]

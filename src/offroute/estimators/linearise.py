@@ -17,9 +17,8 @@ The matrices are dense in the number of benchmarks only.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr
 
-from offroute._typing import BoolArray, FloatArray
+from offroute._typing import FloatArray
 from offroute.estimators.gaussian_system import (
     Features,
     cell_volume,
@@ -80,8 +79,8 @@ def error_covariance(b: Benchmarks, prior: Prior, omega: FloatArray) -> FloatArr
     .. math:: S = diag(s^2) + \sum_f (\omega^2 + q q')\,1_f 1_f' + s_{cm}^2 (1_{US} 1_{US}' +
        1_{CN} 1_{CN}')
 
-    A share table has the flat multiplier instead of omega and no common mode. One-sided rows carry
-    their whole variance on the diagonal: they bound, and lend nothing to their family.
+    A share table has the flat multiplier instead of omega and no common mode. A one-sided row
+    carries its whole variance on the diagonal: it bounds, and lends nothing to its family.
 
     Parameters
     ----------
@@ -138,18 +137,6 @@ def half_normal_nodes(scale: float, n: int) -> tuple[FloatArray, FloatArray]:
     return scale * x[keep], p[keep] / p[keep].sum()
 
 
-def _one_sided(
-    b: Benchmarks, eta: FloatArray, variance: FloatArray, side: BoolArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Pseudo-benchmark, its variance and log likelihood of rows that only bound; shapes (B, m)."""
-    sign, sd = b.side[side], np.sqrt(variance)
-    z = sign * (eta - b.y[side]) / sd
-    log_p = log_ndtr(z)
-    ratio = np.exp(-0.5 * z * z - 0.5 * _LOG_2PI - log_p)
-    curvature = np.maximum(ratio * (ratio + z), 1e-8) / variance
-    return eta + sign * ratio / sd / curvature, 1.0 / curvature, log_p
-
-
 def _predict(
     features: Features, b: Benchmarks, inside: FloatArray, G: FloatArray, xi: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
@@ -159,14 +146,11 @@ def _predict(
 
 
 def _objective(
-    b: Benchmarks, root: FloatArray, variance: FloatArray, h: FloatArray, quadratic: FloatArray
+    b: Benchmarks, root: FloatArray, h: FloatArray, quadratic: FloatArray
 ) -> FloatArray:
     """Negative log posterior of each node up to a constant, shape (B,)."""
-    exact = b.side == 0
-    residual = b.y - b.off - h
-    white = (root @ residual[:, exact, None])[:, :, 0]
-    z = -b.side[~exact] * residual[:, ~exact] / np.sqrt(variance)
-    out: FloatArray = 0.5 * (quadratic + (white**2).sum(axis=1)) - log_ndtr(z).sum(axis=1)
+    white = (root @ (b.y - b.off - h)[:, :, None])[:, :, 0]
+    out: FloatArray = 0.5 * (quadratic + (white**2).sum(axis=1))
     return out
 
 
@@ -186,7 +170,7 @@ def laplace(
     features : Features
         Design under the prior.
     b : Benchmarks
-        The evidence.
+        The evidence that is close to linear: exact figures about one unit each.
     prior : Prior
         Scales that the grid does not vary.
     nodes : tuple of three ndarray, shape (B,)
@@ -210,31 +194,21 @@ def laplace(
     rise, mu = features.rise[b.week], features.mu[b.week]
     inside = b.iota * (b.w * market.X[b.week]).sum(axis=1)
     of_group = np.eye(len(GROUPS))[features.group]
-    S0 = error_covariance(b, prior, omega)
-    rows = np.flatnonzero(b.side != 0)
-    exact = np.flatnonzero(b.side == 0)
-    variance = S0[:, rows, rows]
-    root = np.linalg.inv(np.linalg.cholesky(S0[:, exact[:, None], exact]))
+    S = error_covariance(b, prior, omega)
+    root = np.linalg.inv(np.linalg.cholesky(S))
     G = np.broadcast_to(mu, (len(tau), *mu.shape)).copy()
     xi = np.zeros((len(tau), len(features.unit)))
     wD, h = _predict(features, b, inside, G, xi)
     quadratic = np.zeros(len(tau))
-    value = _objective(b, root, variance, h, quadratic)
+    value = _objective(b, root, h, quadratic)
     for iteration in range(1, _MAX_ITERATIONS + 1):
         cell = wD / np.exp(h)[:, :, None]
         J = sum_units(features, cell)
         part = np.exp(features.mix[b.week] + xi[:, None, :])
         part /= sum_units(features, part)[:, :, features.unit]
         J_split = cell - part * J[:, :, features.unit]
-        S, y, correction = S0.copy(), np.broadcast_to(b.y, h.shape).copy(), np.zeros(len(tau))
-        if len(rows):
-            eta = h[:, rows] + b.off[rows]
-            y[:, rows], S[:, rows, rows], log_p = _one_sided(b, eta, variance, b.side != 0)
-            v = S[:, rows, rows]
-            density = -0.5 * ((y[:, rows] - eta) ** 2 / v + np.log(v) + _LOG_2PI)
-            correction = (log_p - density).sum(axis=1)
         linear = (J * (G - mu)).sum(axis=2) + (J_split @ xi[:, :, None])[:, :, 0]
-        target = y - b.off - h + linear
+        target = b.y - b.off - h + linear
         V = J * rise
         slope, slope_group = V.sum(axis=2), V @ of_group
         JK, JK_split = J @ K, J_split @ K_split
@@ -256,7 +230,7 @@ def laplace(
             trial, trial_xi = G + damp[:, None, None] * G_step, xi + damp[:, None] * xi_step
             norm = (1 - damp) ** 2 * quadratic + 2 * damp * (1 - damp) * cross + damp**2 * own
             wD, h = _predict(features, b, inside, trial, trial_xi)
-            value = _objective(b, root, variance, h, norm)
+            value = _objective(b, root, h, norm)
             worse = ~(value <= last + _TOLERANCE)
             if not worse.any():
                 break
@@ -273,7 +247,7 @@ def laplace(
             next_step="Look for benchmarks that contradict each other by orders of magnitude.",
         )
     logdet = np.linalg.slogdet(Sigma)[1]
-    evidence = -0.5 * (logdet + (target * alpha).sum(axis=1) + len(b) * _LOG_2PI) + correction
+    evidence = -0.5 * (logdet + (target * alpha).sum(axis=1) + len(b) * _LOG_2PI)
     return Laplace(tau, omega, s_rw, J, J_split, Sigma, S, target, alpha, evidence, iteration)
 
 

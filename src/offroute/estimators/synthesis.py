@@ -15,15 +15,18 @@ from scipy.special import logsumexp
 
 from offroute._random import RngLike, resolve_rng
 from offroute._typing import FloatArray, IntArray
-from offroute.estimators.draws import Draws, draw
+from offroute.estimators.draws import Draws, Problem, draw, family_shift
 from offroute.estimators.gaussian_system import Features, build_features
 from offroute.estimators.linearise import Laplace, half_normal_nodes, laplace
+from offroute.estimators.points import build_points
 from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.exceptions import UnreliablePosterior
-from offroute.measurement.ledger import Benchmarks
+from offroute.measurement.ledger import Benchmarks, take
 from offroute.measurement.market import Market
 
 _NODES = (4, 3, 4)
+_PROPOSALS = 4
+_MOVES = 4
 _MAX_K_HAT = 0.7
 _MIN_ESS = 200.0
 
@@ -48,12 +51,6 @@ class Posterior:
         Pareto shape and effective size of the importance weights.
     log_evidence : float
         Log density of the benchmarks, Laplace approximation mixed over the grid.
-    z : ndarray, shape (n,)
-        Leave-one-out standardised residual of each benchmark.
-    p_unreliable : ndarray, shape (number of families,)
-        Posterior probability that a family is unreliable.
-    tau, omega, s_rw : float
-        Posterior means of the hyper-parameters.
     """
 
     market: Market
@@ -64,11 +61,6 @@ class Posterior:
     k_hat: float
     ess: float
     log_evidence: float
-    z: FloatArray
-    p_unreliable: FloatArray
-    tau: float
-    omega: float
-    s_rw: float
 
 
 def hyper_grid(prior: Prior) -> tuple[tuple[FloatArray, FloatArray, FloatArray], FloatArray]:
@@ -94,29 +86,6 @@ def hyper_grid(prior: Prior) -> tuple[tuple[FloatArray, FloatArray, FloatArray],
     weights = np.meshgrid(*[a[1] for a in axes], indexing="ij")
     log_weight = np.log(np.prod(weights, axis=0)).ravel()
     return (grids[0].ravel(), grids[1].ravel(), grids[2].ravel()), log_weight
-
-
-def family_shift(b: Benchmarks, prior: Prior, f: int) -> FloatArray:
-    """Extra error covariance of a family that is unreliable.
-
-    Parameters
-    ----------
-    b : Benchmarks
-        The benchmarks.
-    prior : Prior
-        Scale of the extra error.
-    f : int
-        Index of the family; -1 for none.
-
-    Returns
-    -------
-    ndarray, shape (n, n)
-        A shared shift of absolute figures, independent errors of the items of a share table.
-    """
-    member = (b.family == f) & (b.side == 0)
-    if f >= 0 and b.flat[f]:
-        return prior.s_unreliable**2 * np.diag(member.astype(np.float64))
-    return prior.s_unreliable**2 * np.outer(member, member).astype(np.float64)
 
 
 def _component_evidence(fit: Laplace, b: Benchmarks, prior: Prior) -> FloatArray:
@@ -185,26 +154,40 @@ def synthesise(
     generator = resolve_rng(rng)
     features = build_features(market, prior)
     weeks = np.arange(len(market.weeks)) if weeks is None else np.asarray(weeks, dtype=np.int64)
+    one_unit = np.array([len(np.unique(market.unit[w > 0])) == 1 for w in benchmarks.w])
+    core = np.flatnonzero(one_unit & (benchmarks.side == 0))
+    rest = np.flatnonzero(~one_unit | (benchmarks.side != 0))
+    b = take(benchmarks, np.concatenate([core, rest]))
     nodes, log_weight = hyper_grid(prior)
-    fit = laplace(market, features, benchmarks, prior, nodes)
-    component = _component_evidence(fit, benchmarks, prior) + log_weight[:, None]
+    b_core = take(benchmarks, core)
+    fit = laplace(market, features, b_core, prior, nodes)
+    component = _component_evidence(fit, b_core, prior) + log_weight[:, None]
     log_evidence = float(logsumexp(component))
-    weight = np.exp(component - log_evidence)
-    shifts = [family_shift(benchmarks, prior, f - 1) for f in range(weight.shape[1])]
-    draws, k_hat, ess = draw(
-        market, features, benchmarks, prior, fit, weight, shifts, weeks=weeks,
-        n_draws=n_draws, rng=generator,
+    problem = Problem(
+        features=features,
+        prior=prior,
+        points=build_points(market, features, b),
+        b=b,
+        n_core=len(core),
+        fit=fit,
+        weight=np.exp(component - log_evidence),
     )
-    if False and k_hat > _MAX_K_HAT or ess < _MIN_ESS:
+    draws, k_hat, ancestor = draw(
+        problem,
+        weeks=weeks,
+        n_draws=n_draws,
+        n_proposals=_PROPOSALS * n_draws,
+        n_moves=_MOVES,
+        rng=generator,
+    )
+    ess = float(len(np.unique(ancestor)))
+    if k_hat > _MAX_K_HAT or ess < _MIN_ESS:
         raise UnreliablePosterior(
             "importance weights",
             got=f"k-hat {k_hat:.2f}, {ess:.0f} effective draws",
             rule=f"k-hat must be at most {_MAX_K_HAT}, effective draws at least {_MIN_ESS:.0f}",
             next_step="Raise n_draws; if it persists, look for benchmarks in conflict.",
         )
-    per_node = weight.sum(axis=1)
-    best = int(np.argmax(fit.log_evidence + log_weight))
-    inverse = np.linalg.inv(fit.Sigma[best])
     return Posterior(
         market=market,
         benchmarks=benchmarks,
@@ -214,9 +197,4 @@ def synthesise(
         k_hat=k_hat,
         ess=ess,
         log_evidence=log_evidence,
-        z=fit.alpha[best] / np.sqrt(np.diag(inverse)),
-        p_unreliable=weight[:, 1:].sum(axis=0),
-        tau=float(per_node @ fit.tau),
-        omega=float(per_node @ fit.omega),
-        s_rw=float(per_node @ fit.s_rw),
     )

@@ -1,6 +1,6 @@
 """Ledger rows become benchmarks: log volumes with errors, dates, families and what they cover."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -74,6 +74,26 @@ class Benchmarks:
     def __len__(self) -> int:
         """Return the number of benchmarks."""
         return len(self.ids)
+
+
+def take(b: Benchmarks, rows: IntArray) -> Benchmarks:
+    """Return the benchmarks of some rows, with the families of all.
+
+    Parameters
+    ----------
+    b : Benchmarks
+        The benchmarks.
+    rows : ndarray of int
+        Rows to keep, in the order wanted.
+
+    Returns
+    -------
+    Benchmarks
+        The chosen rows.
+    """
+    fields = ("family", "week", "y", "s", "off", "q", "iota", "w", "origin", "side")
+    chosen = {name: getattr(b, name)[rows] for name in fields}
+    return replace(b, ids=tuple(b.ids[i] for i in rows), **chosen)
 
 
 def select_cells(market: Market, selector: str) -> BoolArray:

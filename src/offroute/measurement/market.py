@@ -34,7 +34,9 @@ class Market:
     labs, groups, tiers : tuple of str, length C
         Labels of the cells.
     unit : ndarray of int, shape (C,)
-        Index of the lab-and-openness that the cell belongs to.
+        Index of the unit that the cell belongs to; cells of a unit are contiguous. A Chinese lab is
+        one unit, since its open and closed models are sold and disclosed together; elsewhere the
+        open models of a lab are a unit of their own, since its disclosures leave them out.
     X : ndarray, shape (T, C)
         Panel tokens a week, the unnamed rest included, partial weeks scaled to seven days.
     Xs : ndarray, shape (T, C)
@@ -61,6 +63,13 @@ class Market:
     def group_index(self) -> IntArray:
         """Index of each cell's group in `GROUPS`, shape (C,)."""
         return np.array([GROUPS.index(g) for g in self.groups], dtype=np.int64)
+
+    @property
+    def unit_group(self) -> IntArray:
+        """Group of each unit: that of most of its smoothed volume at the anchor, shape (U,)."""
+        volume = np.zeros((int(self.unit.max()) + 1, len(GROUPS)))
+        np.add.at(volume, (self.unit, self.group_index), self.Xs[self.anchor])
+        return volume.argmax(axis=1)
 
     @property
     def is_china(self) -> np.ndarray:
@@ -225,7 +234,9 @@ def build_market(
     cells = {k for k, inside in zip(labels, in_market, strict=True) if inside}
     units = {c[:2] for c in cells}
     cells |= {(*u, "unclassified") for u in off_panel if u not in units}
-    order = sorted(cells, key=lambda c: (GROUPS.index(c[1]), c[0], TIERS.index(c[2])))
+    order = sorted(
+        cells, key=lambda c: (_unit_of(c), GROUPS.index(c[1]), TIERS.index(c[2]))
+    )
     position = {c: j for j, c in enumerate(order)}
     cell = np.array([position.get(k, -1) for k in labels])
 
@@ -235,8 +246,8 @@ def build_market(
     X = X + rest[:, None] * _rest_mix(t, cell, rate, by_model, X.shape)
     Xs = _ewm(X, elapsed, halflife)
     Xs = np.maximum(Xs, _FLOOR * Xs.sum(axis=1, keepdims=True))
-    names = list(dict.fromkeys(c[:2] for c in order))
-    unit = np.array([names.index(c[:2]) for c in order], dtype=np.int64)
+    names = list(dict.fromkeys(_unit_of(c) for c in order))
+    unit = np.array([names.index(_unit_of(c)) for c in order], dtype=np.int64)
     price = frame["effective_price"].to_numpy()
     priced = by_model & (cell >= 0) & np.isfinite(price)
     spend = _sum(t[priced], cell[priced], (rate * price)[priced], X.shape)
@@ -275,6 +286,13 @@ def _cell_labels(
     main = largest.reindex(pd.MultiIndex.from_arrays([lab, group])).to_numpy()
     tier = np.where(highest[code] >= _TIER_SHARE, tier, main)
     return list(zip(lab, group, tier, strict=True))
+
+
+def _unit_of(cell: tuple[str, str, str]) -> tuple[int, str]:
+    """Key of the unit of a cell: origin and openness, or origin alone for Chinese labs."""
+    lab, group, _ = cell
+    place = GROUPS.index(group)
+    return (GROUPS.index("China open") if group.startswith("China") else place, lab)
 
 
 def _sum(
