@@ -18,10 +18,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scipy.optimize import brentq
+from scipy.special import ndtr
+
 from offroute._typing import FloatArray, IntArray
 from offroute.estimators.prior import Prior
 from offroute.measurement.market import GROUPS, Market
 
+_CENTRE_DRAWS = 4000
+_CENTRE_SEED = 20260601
 _CLOSED = np.array([g.endswith("closed") for g in GROUPS], dtype=np.float64)
 _CHINA = np.array([g.startswith("China") for g in GROUPS], dtype=np.float64)
 
@@ -109,6 +114,8 @@ def build_features(market: Market, prior: Prior) -> Features:
     per_unit = np.log(np.add.reduceat(market.Xs, first, axis=1))
     rise = per_unit - per_unit[anchor]
     level = prior.b_0 + prior.b_closed * _CLOSED[group] + prior.b_china * _CHINA[group]
+    centre = _neutral_centre(market, prior, (fixed, split, company, unit))
+    level = level + centre * _CHINA[group]
     return Features(
         fixed=fixed,
         split=split,
@@ -119,6 +126,41 @@ def build_features(market: Market, prior: Prior) -> Features:
         mu=level + per_unit[anchor] + prior.beta * rise,
         mix=np.log(market.Xs) - per_unit[:, unit] + prior.gamma * z,
         elapsed=market.elapsed - market.elapsed[anchor],
+    )
+
+
+def _neutral_centre(
+    market: Market, prior: Prior, design: tuple[FloatArray, FloatArray, IntArray, IntArray]
+) -> float:
+    r"""Centre of the China effect at which P(Lambda > 1) is one half in the anchor week.
+
+    The effect multiplies all Chinese volume, so that given everything else
+    :math:`P(\Lambda > 1) = \Phi((A - c) / sd)` with
+    :math:`A = \log(D_{US}/X_{US}) - \log(D_{CN}/X_{CN})` without the effect. Antithetic draws of
+    the rest make the mean of this nearly exact.
+    """
+    fixed, split, company, unit = design
+    a = market.anchor
+    rng = np.random.default_rng(_CENTRE_SEED)
+    half = rng.standard_normal((_CENTRE_DRAWS, fixed.shape[1] + split.shape[1]))
+    tau = prior.tau * np.abs(rng.standard_normal((_CENTRE_DRAWS, 1)))
+    lab = tau * rng.standard_normal((_CENTRE_DRAWS, int(company.max()) + 1))
+    values = []
+    for sign in (1.0, -1.0):
+        rest = fixed.copy()
+        rest[:, 2] = 0.0
+        u = sign * (half[:, : fixed.shape[1]] @ rest.T + lab[:, company])
+        xi = sign * (half[:, fixed.shape[1] :] @ split.T)
+        part = market.Xs[a] * np.exp(xi)
+        starts = np.searchsorted(unit, np.arange(len(company)))
+        scale = np.add.reduceat(np.broadcast_to(market.Xs[a], part.shape), starts, axis=1)
+        D = part * (np.exp(u) * scale / np.add.reduceat(part, starts, axis=1))[:, unit]
+        side = [np.log(D[:, k].sum(axis=1) / market.X[a, k].sum())
+                for k in (market.is_us, market.is_china)]
+        values.append(side[0] - side[1])
+    A = np.concatenate(values)
+    return float(
+        brentq(lambda c: float(ndtr((A - c) / prior.b_china_sd).mean()) - 0.5, A.min(), A.max())
     )
 
 
