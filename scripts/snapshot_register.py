@@ -190,7 +190,9 @@ def _lab_rows(usage: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
         else:
             weights = str(sums.loc[author].idxmax())
             share = sums.loc[author, weights] / sums.loc[author].sum()
-            rule = f"{share:.0%} of the author's tokens, {weeks[0]:%Y-%m-%d} to {weeks[-1]:%Y-%m-%d}"
+            rule = (
+                f"{share:.0%} of the author's tokens, {weeks[0]:%Y-%m-%d} to {weeks[-1]:%Y-%m-%d}"
+            )
         rows.append({"model": name, "weights": weights, "weights_rule": rule})
     return pd.DataFrame(rows)
 
@@ -247,7 +249,7 @@ def roster(source: Path, models: pd.DataFrame) -> pd.DataFrame:
     ).rename(columns={"model_id": "model"})
     price = frame["avg_prompt_completion_usd_per_token"]
     # Negative prices mark routers and '~' marks aliases: neither is a model with tokens of its own.
-    frame = frame[(price >= 0) & ~frame["model"].str.startswith(("~", "openrouter/"))]
+    frame = frame[(price >= 0) & ~frame["model"].str.match("~|openrouter/free$")]
     frame = frame.sort_values(["model", "date"])
     gap = frame["date"].diff().ne(pd.Timedelta(days=1)) | frame["model"].ne(frame["model"].shift())
     frame["spell"] = gap.cumsum()
@@ -331,7 +333,7 @@ ABOUT_ROSTER = About(
     as_of="2026-08-22",
     derived=(
         "Ids with a price of zero or more, without routers and '~' aliases, as unbroken spells of "
-        "days. Openness: the register row the id maps to, else the author's most frequent label, "
+        "days (the source may date an id too early: stealth/ox-alpha is there from 2026-05-24). Openness: the register row the id maps to, else the author's most frequent label, "
         "else our judgement (authors outside the register)."
     ),
 )

@@ -81,6 +81,7 @@ AUTHORS: dict[str, tuple[str, str]] = {
 a named author whose origin the source does not give.
 """
 
+_BY_NAME = ("lab", "author", "model")
 _VARIANTS = frozenset({"free", "beta", "thinking", "extended"})
 
 _LIGHT_WORDS = frozenset(
@@ -234,7 +235,9 @@ def _tier_by_name(model: str) -> Tier | None:
     if total is not None and (
         total <= _LIGHT_SIZE_B or (active is not None and active <= _LIGHT_ACTIVE_B)
     ):
-        return Tier("light", f"size: {total:g}B total" + (f", {active:g}B active" if active else ""))
+        return Tier(
+            "light", f"size: {total:g}B total" + (f", {active:g}B active" if active else "")
+        )
     for kind, vocabulary in (("flagship", _FLAGSHIP_WORDS), ("mid", _MID_WORDS)):
         hit = [w for w in words if w in vocabulary]
         if hit:
@@ -317,6 +320,28 @@ def is_light_by_name(model: str) -> bool:
     """
     by_name = _tier_by_name(model)
     return base_of(model) in _FAMILIES or (by_name is not None and by_name.tier == "light")
+
+
+def class_labels(models: pd.DataFrame, *, by: str) -> pd.Series:
+    """Return the class of each register row, with stealth and tail kept apart.
+
+    Parameters
+    ----------
+    models : pandas.DataFrame
+        As of `load_models` or `load_roster`.
+    by : str
+        Partition. By lab, author or model only anonymous models are ``Stealth``; under the others
+        so is every model of unidentified origin.
+
+    Returns
+    -------
+    pandas.Series
+        Labels, in the order of `models`.
+    """
+    anonymous = models["lab"] == STEALTH
+    if by not in _BY_NAME:
+        anonymous |= models["origin"] == UNIDENTIFIED
+    return models[by].mask(anonymous, STEALTH).mask(models["model"] == TAIL_MODEL, TAIL)
 
 
 def join_register(usage: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
