@@ -8,8 +8,24 @@ from snapshot_io import OPENROUTER_CITATION, About
 from offroute.data.register import lab_and_origin
 
 GATEWAY_OPEN_LABS = frozenset(
-    "deepseek meta alibaba moonshotai zai minimax stepfun tencent bytedance xiaomi inclusionai "
-    "arcee-ai nvidia mistral sakana mixedbread".split()
+    [
+        "deepseek",
+        "meta",
+        "alibaba",
+        "moonshotai",
+        "zai",
+        "minimax",
+        "stepfun",
+        "tencent",
+        "bytedance",
+        "xiaomi",
+        "inclusionai",
+        "arcee-ai",
+        "nvidia",
+        "mistral",
+        "sakana",
+        "mixedbread",
+    ]
 )
 
 

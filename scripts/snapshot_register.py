@@ -23,8 +23,21 @@ GENAI_DAY = pd.Timestamp("2026-11-23")
 PEER_DAYS = 183
 DOMINANT_WEEKS = 4
 OPEN_AUTHORS = frozenset(
-    "ai21 allenai baidu bytedance deepcogito essentialai ibm-granite mancer meituan "
-    "prime-intellect rekaai sakana undi95".split()
+    [
+        "ai21",
+        "allenai",
+        "baidu",
+        "bytedance",
+        "deepcogito",
+        "essentialai",
+        "ibm-granite",
+        "mancer",
+        "meituan",
+        "prime-intellect",
+        "rekaai",
+        "sakana",
+        "undi95",
+    ]
 )
 """Catalogue authors outside the register that mostly publish weights (our judgement)."""
 CLOSED_AS_A_WHOLE = ("anthropic", "openai", "google", "x-ai", "meta")
@@ -47,7 +60,7 @@ def _wayback(source: Path) -> pd.DataFrame:
 
 
 def _key(model: str) -> tuple[str, frozenset[str]]:
-    """Author and the set of name words without dates: 'claude-opus-4' equals 'claude-4-opus'."""
+    """Return author and name words without dates: claude-opus-4 equals claude-4-opus."""
     author, _, name = base_of(model).partition("/")
     name = re.sub(r"-(20\d{6}|20\d\d-\d\d-\d\d|\d\d-20\d\d|\d\d-\d\d$)(?=-|$)", "", name)
     name = re.sub(r"-(\d)-(\d)(?=-|$)", r"-\1.\2", name)
@@ -333,7 +346,8 @@ ABOUT_ROSTER = About(
     as_of="2026-08-22",
     derived=(
         "Ids with a price of zero or more, without routers and '~' aliases, as unbroken spells of "
-        "days (the source may date an id too early: stealth/ox-alpha is there from 2026-05-24). Openness: the register row the id maps to, else the author's most frequent label, "
-        "else our judgement (authors outside the register)."
+        "days (the source may date an id too early: stealth/ox-alpha is there from 2026-05-24). "
+        "Openness: the register row the id maps to, else the author's most frequent label, else "
+        "our judgement (authors outside the register)."
     ),
 )

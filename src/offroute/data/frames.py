@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import numpy as np
 import pandas as pd
 
 from offroute._checks import check_choice
@@ -40,17 +41,14 @@ def resolve_week(usage: pd.DataFrame, week: str | date) -> pd.Timestamp:
     known = pd.DatetimeIndex(usage["week_start"].unique()).sort_values()
     span = f"{known[0]:%Y-%m-%d} to {known[-1]:%Y-%m-%d}" if len(known) else "no week at all"
     rule = f"must be the Monday of a week in the usage table ({span})"
-    try:
-        day = pd.Timestamp(week)
-    except (ValueError, TypeError):
-        day = pd.NaT
-    if day is pd.NaT:
+    day = pd.to_datetime(str(week), format="%Y-%m-%d", errors="coerce")
+    if pd.isna(day):
         raise UnknownWeek("week", got=repr(week), rule=rule, next_step="Write it as 2026-06-01.")
     if day in known:
         return day
     if not len(known):
         raise UnknownWeek("week", got=repr(week), rule=rule, next_step="Load a usage table.")
-    nearest = known[abs(known - day).argmin()]
+    nearest = known[np.abs((known - day).to_numpy()).argmin().item()]
     raise UnknownWeek(
         "week", got=repr(str(week)), rule=rule, next_step=f"The nearest is {nearest:%Y-%m-%d}."
     )

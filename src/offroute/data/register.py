@@ -85,12 +85,29 @@ _BY_NAME = ("lab", "author", "model")
 _VARIANTS = frozenset({"free", "beta", "thinking", "extended"})
 
 _LIGHT_WORDS = frozenset(
-    "mini nano flash lite haiku small tiny micro air lightning luna instant nemo scout ministral "
-    "gemma fast".split()
+    [
+        "mini",
+        "nano",
+        "flash",
+        "lite",
+        "haiku",
+        "small",
+        "tiny",
+        "micro",
+        "air",
+        "lightning",
+        "luna",
+        "instant",
+        "nemo",
+        "scout",
+        "ministral",
+        "gemma",
+        "fast",
+    ]
 )
-_FLAGSHIP_WORDS = frozenset("opus fable pro max ultra large astra".split())
-_MID_WORDS = frozenset("sonnet plus medium sol terra maverick super".split())
-_EMBEDDINGS = frozenset("embedding embed bge e5 minilm guard safeguard".split())
+_FLAGSHIP_WORDS = frozenset(["opus", "fable", "pro", "max", "ultra", "large", "astra"])
+_MID_WORDS = frozenset(["sonnet", "plus", "medium", "sol", "terra", "maverick", "super"])
+_EMBEDDINGS = frozenset(["embedding", "embed", "bge", "e5", "minilm", "guard", "safeguard"])
 _FAMILIES = {"openai/gpt-3.5-turbo": "light"}
 
 _LIGHT_SIZE_B = 20.0

@@ -1,4 +1,4 @@
-"""Headline audit: the press's rule, all named models, and the bounds that stealth and tail leave."""
+"""Headline audit: the press's rule, all named models, and bounds for stealth and the tail."""
 
 from dataclasses import dataclass
 

@@ -8,6 +8,7 @@ import pandas as pd
 from offroute._typing import FloatArray
 from offroute.data.frames import check_partition
 from offroute.data.register import TAIL_MODEL, class_labels, join_register
+from offroute.data.schema import DAILY, check_frame
 from offroute.exceptions import InvalidValue, NotIdentified
 
 TOP = 25
@@ -76,7 +77,7 @@ def water_fill(
 
 def _roster_counts(roster: pd.DataFrame, days: pd.DatetimeIndex, by: str) -> pd.DataFrame:
     first, last = roster["first"].to_numpy(), roster["last"].to_numpy()
-    # The catalogue was read once a day: the window's first and last days stand for their neighbours.
+    # Days just outside the catalogue's window are read as its first or last day.
     shown = np.clip(days.to_numpy(), first.min(), last.max())
     alive = (first[None, :] <= shown[:, None]) & (shown[:, None] <= last[None, :])
     return (
@@ -137,7 +138,9 @@ def hidden_bounds(
             next_step="Use group, origin, lab, author or weights.",
         )
     roster = roster.assign(**{by: class_labels(roster, by=by)})
-    rows = join_register(daily, models.assign(**{by: class_labels(models, by=by)}))
+    rows = join_register(
+        check_frame(daily, DAILY), models.assign(**{by: class_labels(models, by=by)})
+    )
     named = rows[rows["model"] != TAIL_MODEL]
     tail = rows[rows["model"] == TAIL_MODEL].set_index("date")["tokens"].sort_index()
     cap = named.groupby("date")["tokens"].min().reindex(tail.index)
@@ -159,13 +162,13 @@ def hidden_bounds(
     rest = room.mul(-1).add(room.sum(axis=1), axis=0)
     low = rest.mul(-1).add(tail, axis=0).clip(lower=0)
     high = room.clip(upper=tail, axis=0)
-    weeks = tail.index.to_period("W-SUN").start_time
+    weeks = pd.DatetimeIndex(tail.index).to_period("W-SUN").start_time
     full = pd.Series(1, index=weeks).groupby(level=0).sum()
-    full = full[full == _DAYS_PER_WEEK].index
+    whole = full.index[full == _DAYS_PER_WEEK]
     out = pd.DataFrame(
         {
-            "low": low.groupby(weeks).sum().loc[full].stack(),
-            "high": high.groupby(weeks).sum().loc[full].stack(),
+            "low": low.groupby(weeks).sum().loc[whole].stack(),
+            "high": high.groupby(weeks).sum().loc[whole].stack(),
         }
     )
     out.index.names = ["week_start", "class"]
@@ -206,19 +209,21 @@ def tail_weights(
     columns = [check_partition(column) for column in by]
     rows = join_register(usage[usage["model"] != TAIL_MODEL], models)
     by_model = rows[rows["basis"] == "model"]
-    rank = by_model.groupby("week_start")["tokens"].rank(method="first", ascending=False)
-    low = by_model[rank > top]
-    own = low.groupby(["week_start", *columns], as_index=False)["tokens"].sum()
+    # Ties are broken by name, so that the order of rows does not matter.
+    by_model = by_model.sort_values(["tokens", "model"], ascending=[False, True])
+    low = by_model[by_model.groupby("week_start").cumcount() >= top]
+    own = low.groupby(["week_start", *columns], as_index=False).agg(tokens=("tokens", "sum"))
     last = sorted(low["week_start"].unique())[-CARRIED_WEEKS:]
-    carried = own[own["week_start"].isin(last)].groupby(columns, as_index=False)["tokens"].sum()
+    carried = own[own["week_start"].isin(last)]
+    carried = carried.groupby(columns, as_index=False).agg(tokens=("tokens", "sum"))
     lab_weeks = rows.loc[rows["basis"] == "lab", ["week_start"]].drop_duplicates()
     table = pd.concat([own, lab_weeks.merge(carried, how="cross")], ignore_index=True)
     missing = sorted(set(usage["week_start"]) - set(table["week_start"]))
     if missing:
         raise NotIdentified(
             "usage",
-            got=f"{len(missing)} weeks without a model below rank {top}, first {missing[0]:%Y-%m-%d}",
-            rule="the tail is completed from the week's low-ranked models",
+            got=f"{len(missing)} weeks without them, first {missing[0]:%Y-%m-%d}",
+            rule=f"the tail is completed from the week's models below rank {top}",
             next_step="Pass the weeks before as well, or keep the tail as its own row.",
         )
     table["weight"] = table["tokens"] / table.groupby("week_start")["tokens"].transform("sum")
