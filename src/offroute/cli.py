@@ -43,10 +43,16 @@ P = ParamSpec("P")
 
 
 def refusals(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn a typed error into one message on stderr and its exit code (2 usage, 1 data)."""
+    """Turn a typed error into one message on stderr and its exit code (2 usage, 1 data).
+
+    Parameters
+    ----------
+    command : callable
+        Command to wrap.
+    """
 
     @functools.wraps(command)
-    def run(*args: P.args, **options: P.kwargs) -> None:
+    def run(*args: P.args, **options: P.kwargs) -> None:  # numpydoc ignore=GL08
         try:
             command(*args, **options)
         except OffrouteError as error:
@@ -72,7 +78,7 @@ def root() -> None:
     "`offroute audit --csv audit.csv --json audit.json`"
 )
 @refusals
-def audit(
+def audit(  # numpydoc ignore=PR01
     week: Week = None, data: Data = None, json_file: Json = None, csv_file: Csv = None
 ) -> None:
     """Check the press's figures: its rule, all named models, and what the panel leaves open."""

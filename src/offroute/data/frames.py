@@ -57,6 +57,11 @@ def resolve_week(usage: pd.DataFrame, week: str | date) -> pd.Timestamp:
 def check_partition(by: str) -> str:
     """Return `by` if tokens may be summed by it.
 
+    Parameters
+    ----------
+    by : str
+        Name of a partition.
+
     Raises
     ------
     UnknownPartition

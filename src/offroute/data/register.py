@@ -136,6 +136,11 @@ class Tier:
 def author_of(model: str) -> str:
     """Return the author of a permaslug.
 
+    Parameters
+    ----------
+    model : str
+        Permaslug.
+
     Examples
     --------
     >>> author_of("z-ai/glm-5-20260211"), author_of("other")
@@ -147,6 +152,11 @@ def author_of(model: str) -> str:
 def base_of(model: str) -> str:
     """Return the permaslug without its variant.
 
+    Parameters
+    ----------
+    model : str
+        Permaslug.
+
     Examples
     --------
     >>> base_of("deepseek/deepseek-r1:free")
@@ -157,6 +167,11 @@ def base_of(model: str) -> str:
 
 def variant_of(model: str) -> str:
     """Return ``free``, ``beta``, ``thinking``, ``extended`` or ``standard``.
+
+    Parameters
+    ----------
+    model : str
+        Permaslug.
 
     Raises
     ------
@@ -219,6 +234,11 @@ def group_of(*, author: str, origin: str, weights: str) -> str:
 
     A named model whose origin or openness is unidentified is counted with ``Stealth``: it is what
     nobody can place. Europe, Korea and elsewhere are ``Rest of world``.
+
+    Parameters
+    ----------
+    author, origin, weights : str
+        As in the register.
 
     Examples
     --------
@@ -329,6 +349,11 @@ def classify_tier(model: str, *, price: float, peers: list[float]) -> Tier:
 
 def is_light_by_name(model: str) -> bool:
     """Say whether rules 2 to 4 of `classify_tier` call the model light.
+
+    Parameters
+    ----------
+    model : str
+        Permaslug.
 
     Examples
     --------
