@@ -118,10 +118,10 @@ ABOUT_COMPOSITION = About(
     licence="CC BY 4.0",
     as_of="2026-05-11",
     derived=(
-        "Counts only: ranks, growth, list prices and revenue estimates dropped; zeros of the 15 rows "
-        "without a composition are missing values. Prompt and completion do not always add up to "
-        "the total (13-26 % short on 2025-11-16, up to 99 % short on six free rows, 65 % over on "
-        "one stealth row): use ratios within the composition."
+        "Counts only: ranks, growth, list prices and revenue estimates dropped; zeros of the 15 "
+        "rows without a composition are missing values. Prompt and completion do not always add "
+        "up to the total (13-26 % short on 2025-11-16, 87-99 % short on five free rows, 65 % over "
+        "on one stealth row): use ratios within the composition."
     ),
 )
 

@@ -80,7 +80,7 @@ def observed_shares(
     >>> from offroute.data.snapshot import load_models, load_usage
     >>> shares = observed_shares(load_usage(), load_models(), by="origin", week="2026-06-01")
     >>> float(shares.set_index("class")["share"].round(3)["China"])
-    0.5
+    0.505
     """
     check_partition(by)
     check_choice(tail, get_args(Tail), name="tail")
