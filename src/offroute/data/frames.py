@@ -8,7 +8,7 @@ import pandas as pd
 from offroute._checks import check_choice
 from offroute.exceptions import UnknownPartition, UnknownWeek
 
-PARTITIONS = ("group", "origin", "lab", "author", "weights", "tier", "variant", "charging", "model")
+PARTITIONS = ("group", "origin", "lab", "author", "weights", "tier", "variant", "charging")
 """Register columns by which tokens may be summed."""
 
 

@@ -81,7 +81,7 @@ AUTHORS: dict[str, tuple[str, str]] = {
 a named author whose origin the source does not give.
 """
 
-_BY_NAME = ("lab", "author", "model")
+_BY_NAME = ("lab", "author")
 _VARIANTS = frozenset({"free", "beta", "thinking", "extended"})
 
 _LIGHT_WORDS = frozenset(
@@ -372,7 +372,7 @@ def class_labels(models: pd.DataFrame, *, by: str) -> pd.Series:
     models : pandas.DataFrame
         As of `load_models` or `load_roster`.
     by : str
-        Partition. By lab, author or model only anonymous models are ``Stealth``; under the others
+        Partition. By lab or author only anonymous models are ``Stealth``; under the others
         so is every model of unidentified origin.
 
     Returns

@@ -19,7 +19,7 @@ Free = Literal["kept", "own row", "excluded"]
 FREE = "Free"
 """Class of the ``:free`` rows when they are kept apart."""
 
-_BY_MODEL_ONLY = ("model", "variant", "charging", "tier")
+_BY_MODEL_ONLY = ("variant", "charging", "tier")
 
 
 def observed_shares(
@@ -44,15 +44,15 @@ def observed_shares(
     usage, models : pandas.DataFrame
         As of `load_usage` and `load_models`.
     by : str
-        Register column: group, origin, lab, author, weights, tier, variant, charging or model.
+        Register column: group, origin, lab, author, weights, tier, variant or charging.
     week : str or datetime.date, optional
         One Monday; all weeks by default.
     tail : {'own row', 'bounds', 'completed'}
         What becomes of the row ``other``: a class of its own; spread over the classes by
         `complete_other` and bounded by all it could be; or spread only.
     stealth : {'own row', 'bounds', 'excluded'}
-        A class of its own; left out of the point and given wholly to each class in its upper
-        bound; left out altogether.
+        A class of its own; spread in proportion over the classes and given wholly to each in its
+        upper bound; left out altogether.
     free : {'kept', 'own row', 'excluded'}
         What becomes of ``:free`` rows: counted in their class, a class ``Free``, or left out. The
         tail is not split by it.
@@ -62,9 +62,10 @@ def observed_shares(
     Returns
     -------
     pandas.DataFrame
-        ``week_start``, ``days``, ``basis``, ``by``, ``class``, ``tokens``, ``share``, ``low``,
-        ``high`` (fractions; equal to the share where nothing is bounded), and the choices
-        ``tail``, ``stealth``, ``free``. The shares of a week add up to 1.
+        ``week_start``, ``days``, ``basis``, ``by``, ``class``, ``tokens`` (named, and out of the
+        tail if it is spread), ``share``, ``low``, ``high`` (fractions; equal to the share where
+        nothing is bounded), and the choices ``tail``, ``stealth``, ``free``. The shares of a week
+        add up to 1.
 
     Raises
     ------
@@ -120,17 +121,19 @@ def observed_shares(
             hidden=hidden,
         )
     total = point.sum(axis=1)
+    share = point.div(total, axis=0)
     if stealth == "bounds" and STEALTH in point:
+        placed = point.columns.difference([STEALTH, TAIL])
         unnamed = listed.get(TAIL, pd.Series(0.0, index=listed.index))
-        either = high.drop(columns=[STEALTH, TAIL], errors="ignore").add(high[STEALTH], axis=0)
-        least = listed.reindex(columns=either.columns, fill_value=0.0)
-        most = least.add(listed.get(STEALTH, 0.0), axis=0).add(unnamed, axis=0)
-        high = high.drop(columns=STEALTH).assign(**either.clip(upper=most))
-        point, low = point.drop(columns=STEALTH), low.drop(columns=STEALTH)
+        most = listed.reindex(columns=placed, fill_value=0.0).add(unnamed + listed[STEALTH], axis=0)
+        high = high.assign(**high[placed].add(high[STEALTH], axis=0).clip(upper=most))
+        spread = share[STEALTH] / share[placed].sum(axis=1) + 1
+        share = share.assign(**share[placed].mul(spread, axis=0)).drop(columns=STEALTH)
+        point, low, high = (frame[share.columns] for frame in (point, low, high))
     table = pd.DataFrame(
         {
             "tokens": point.stack(),
-            "share": point.div(point.sum(axis=1), axis=0).stack(),
+            "share": share.stack(),
             "low": low.div(total, axis=0).stack(),
             "high": high.div(total, axis=0).stack(),
         }

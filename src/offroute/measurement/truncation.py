@@ -130,7 +130,7 @@ def hidden_bounds(
     still have traffic would loosen the bounds.
     """
     check_partition(by)
-    if by not in roster.columns or by == "model":
+    if by not in roster.columns:
         raise NotIdentified(
             "by",
             got=repr(by),
