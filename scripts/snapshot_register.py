@@ -11,12 +11,11 @@ from offroute.data.register import (
     TAIL_MODEL,
     author_of,
     base_of,
-    classify_tier,
     group_of,
-    is_light_by_name,
     lab_and_origin,
     variant_of,
 )
+from offroute.data.tiers import classify_tier, is_light_by_name
 
 METADATA_DAY = pd.Timestamp("2026-09-14")
 GENAI_DAY = pd.Timestamp("2026-11-23")
@@ -302,8 +301,8 @@ ABOUT_MODELS = About(
     as_of="2026-09-14",
     derived=(
         "Labels of origin and openness are the source's judgement; lab names, groups and tiers are "
-        "ours (offroute.data.register; tiers by classify_tier, whose docstring states the rules, "
-        "with the completion list price or, for delisted models, the last archived one). "
+        "ours (offroute.data.register; tiers by offroute.data.tiers.classify_tier, which states "
+        "the rules, with the completion list price or, for delisted models, the last archived one). "
         "Whole-lab rows '<author>/*': Anthropic, OpenAI, Google, xAI and Meta as closed, other "
         "authors by the openness of most of their tokens in the last four weeks by model."
     ),

@@ -9,13 +9,13 @@ from offroute.data.register import (
     GROUPS,
     base_of,
     class_labels,
-    classify_tier,
     group_of,
     join_register,
     lab_and_origin,
     variant_of,
 )
 from offroute.data.snapshot import load_gateway, load_models, load_roster, load_usage
+from offroute.data.tiers import classify_tier
 from offroute.exceptions import InvalidValue, UnknownModel, UnknownPartition, UnknownWeek
 
 

@@ -132,10 +132,10 @@ def observed_shares(
         point, low, high = (frame[share.columns] for frame in (point, low, high))
     table = pd.DataFrame(
         {
-            "tokens": point.stack(),
-            "share": share.stack(),
-            "low": low.div(total, axis=0).stack(),
-            "high": high.div(total, axis=0).stack(),
+            "tokens": point.unstack(),
+            "share": share.unstack(),
+            "low": low.div(total, axis=0).unstack(),
+            "high": high.div(total, axis=0).unstack(),
         }
     )
     return _tidy(table, asked, by=by).assign(tail=tail, stealth=stealth, free=free)
@@ -168,7 +168,7 @@ def _with_tail(
 
 def _tidy(table: pd.DataFrame, asked: pd.DataFrame, *, by: str) -> pd.DataFrame:
     about = asked.drop_duplicates("week_start")[["week_start", "days", "basis"]]
-    table = table.rename_axis(index=["week_start", "class"]).reset_index()
+    table = table.rename_axis(index=["class", "week_start"]).reset_index()
     table = table[(table["tokens"] > 0) | (table["high"] > 0)]
     table = about.assign(by=by).merge(table, on="week_start", how="right")
     return table.sort_values(["week_start", "class"]).reset_index(drop=True)

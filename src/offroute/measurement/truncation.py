@@ -167,15 +167,15 @@ def hidden_bounds(
     whole = full.index[full == _DAYS_PER_WEEK]
     out = pd.DataFrame(
         {
-            "low": low.groupby(weeks).sum().loc[whole].stack(),
-            "high": high.groupby(weeks).sum().loc[whole].stack(),
+            "low": low.groupby(weeks).sum().loc[whole].unstack(),
+            "high": high.groupby(weeks).sum().loc[whole].unstack(),
         }
     )
-    out.index.names = ["week_start", "class"]
-    out = out.reset_index()
+    out.index.names = ["class", "week_start"]
+    out = out.reset_index().sort_values(["week_start", "class"], ignore_index=True)
     out["unnamed"] = out["week_start"].map(tail.groupby(weeks).sum()).astype("int64")
     out["week_start"] = out["week_start"].astype("datetime64[us]")
-    return out
+    return out[["week_start", "class", "low", "high", "unnamed"]]
 
 
 def tail_weights(
