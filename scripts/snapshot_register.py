@@ -1,5 +1,6 @@
 """Model register, dated list prices and catalogue roster."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -293,6 +294,11 @@ _WAYBACK = (
     "pluriholonomic/ai-routing analysis/h18_dataset.parquet (completion prices)"
 )
 
+_RULES_DOC = inspect.getdoc(classify_tier) or ""
+TIER_RULES = " ".join(
+    _RULES_DOC[_RULES_DOC.index("Rules, ") : _RULES_DOC.index("Parameters")].split()
+)
+
 ABOUT_MODELS = About(
     title="Register of the models in the usage table",
     source=(_MODELSEASON, _WAYBACK),
@@ -300,11 +306,11 @@ ABOUT_MODELS = About(
     licence="CC BY 4.0",
     as_of="2026-09-14",
     derived=(
-        "Labels of origin and openness are the source's judgement; lab names, groups and tiers are "
-        "ours (offroute.data.register; tiers by offroute.data.tiers.classify_tier, which states "
-        "the rules, with the completion list price or, for delisted models, the last archived one). "
-        "Whole-lab rows '<author>/*': Anthropic, OpenAI, Google, xAI and Meta as closed, other "
-        "authors by the openness of most of their tokens in the last four weeks by model."
+        "Labels of origin and openness are the source's judgement; lab names and groups are ours "
+        "(offroute.data.register). Whole-lab rows '<author>/*': Anthropic, OpenAI, Google, xAI and "
+        "Meta as closed, other authors by the openness of most of their tokens in the last four "
+        "weeks by model. Tiers by offroute.data.tiers.classify_tier, with the completion list "
+        f"price or, for delisted models, the last archived one. {TIER_RULES}"
     ),
 )
 
