@@ -42,9 +42,7 @@ def main() -> None:
         snapshot_register.ABOUT_ROSTER,
         out,
     )
-    write_table(
-        snapshot_other.gateway(source), schema.GATEWAY, snapshot_other.ABOUT_GATEWAY, out
-    )
+    write_table(snapshot_other.gateway(source), schema.GATEWAY, snapshot_other.ABOUT_GATEWAY, out)
     write_table(
         snapshot_other.composition(source),
         schema.COMPOSITION,

@@ -8,8 +8,24 @@ from snapshot_io import OPENROUTER_CITATION, About
 from offroute.data.register import lab_and_origin
 
 GATEWAY_OPEN_LABS = frozenset(
-    "deepseek meta alibaba moonshotai zai minimax stepfun tencent bytedance xiaomi inclusionai "
-    "arcee-ai nvidia mistral sakana mixedbread".split()
+    [
+        "deepseek",
+        "meta",
+        "alibaba",
+        "moonshotai",
+        "zai",
+        "minimax",
+        "stepfun",
+        "tencent",
+        "bytedance",
+        "xiaomi",
+        "inclusionai",
+        "arcee-ai",
+        "nvidia",
+        "mistral",
+        "sakana",
+        "mixedbread",
+    ]
 )
 
 
@@ -29,7 +45,7 @@ def gateway(source: Path) -> pd.DataFrame:
 
 def composition(source: Path) -> pd.DataFrame:
     """Return the token composition of the top models by snapshot."""
-    return pd.read_csv(
+    frame = pd.read_csv(
         source / "openrouter/weekly_token_composition_top10_2025-11-16_2026-05-11.csv"
     ).rename(
         columns={
@@ -42,6 +58,10 @@ def composition(source: Path) -> pd.DataFrame:
             "request_count": "requests",
         }
     )
+    # The source writes zeros where the page gave no composition.
+    counts = ["prompt", "completion", "reasoning", "cached", "requests"]
+    frame[counts] = frame[counts].astype(float).mask(frame["prompt"] == 0)
+    return frame
 
 
 def apps(source: Path) -> pd.DataFrame:
@@ -97,7 +117,12 @@ ABOUT_COMPOSITION = About(
     citation=OPENROUTER_CITATION.format(as_of="2026-05-11"),
     licence="CC BY 4.0",
     as_of="2026-05-11",
-    derived="Counts only: ranks, growth, list prices and revenue estimates dropped.",
+    derived=(
+        "Counts only: ranks, growth, list prices and revenue estimates dropped; zeros of the 15 "
+        "rows without a composition are missing values. Prompt and completion do not always add "
+        "up to the total (13-26 % short on 2025-11-16, 87-99 % short on five free rows, 65 % over "
+        "on one stealth row): use ratios within the composition."
+    ),
 )
 
 ABOUT_APPS = About(

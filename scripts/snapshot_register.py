@@ -1,5 +1,6 @@
 """Model register, dated list prices and catalogue roster."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -11,20 +12,32 @@ from offroute.data.register import (
     TAIL_MODEL,
     author_of,
     base_of,
-    classify_tier,
     group_of,
-    is_light_by_name,
     lab_and_origin,
     variant_of,
 )
+from offroute.data.tiers import classify_tier, is_light_by_name
 
 METADATA_DAY = pd.Timestamp("2026-09-14")
 GENAI_DAY = pd.Timestamp("2026-11-23")
 PEER_DAYS = 183
 DOMINANT_WEEKS = 4
 OPEN_AUTHORS = frozenset(
-    "ai21 allenai baidu bytedance deepcogito essentialai ibm-granite mancer meituan "
-    "prime-intellect rekaai sakana undi95".split()
+    [
+        "ai21",
+        "allenai",
+        "baidu",
+        "bytedance",
+        "deepcogito",
+        "essentialai",
+        "ibm-granite",
+        "mancer",
+        "meituan",
+        "prime-intellect",
+        "rekaai",
+        "sakana",
+        "undi95",
+    ]
 )
 """Catalogue authors outside the register that mostly publish weights (our judgement)."""
 CLOSED_AS_A_WHOLE = ("anthropic", "openai", "google", "x-ai", "meta")
@@ -47,7 +60,7 @@ def _wayback(source: Path) -> pd.DataFrame:
 
 
 def _key(model: str) -> tuple[str, frozenset[str]]:
-    """Author and the set of name words without dates: 'claude-opus-4' equals 'claude-4-opus'."""
+    """Return author and name words without dates: claude-opus-4 equals claude-4-opus."""
     author, _, name = base_of(model).partition("/")
     name = re.sub(r"-(20\d{6}|20\d\d-\d\d-\d\d|\d\d-20\d\d|\d\d-\d\d$)(?=-|$)", "", name)
     name = re.sub(r"-(\d)-(\d)(?=-|$)", r"-\1.\2", name)
@@ -190,7 +203,9 @@ def _lab_rows(usage: pd.DataFrame, models: pd.DataFrame) -> pd.DataFrame:
         else:
             weights = str(sums.loc[author].idxmax())
             share = sums.loc[author, weights] / sums.loc[author].sum()
-            rule = f"{share:.0%} of the author's tokens, {weeks[0]:%Y-%m-%d} to {weeks[-1]:%Y-%m-%d}"
+            rule = (
+                f"{share:.0%} of the author's tokens, {weeks[0]:%Y-%m-%d} to {weeks[-1]:%Y-%m-%d}"
+            )
         rows.append({"model": name, "weights": weights, "weights_rule": rule})
     return pd.DataFrame(rows)
 
@@ -247,7 +262,7 @@ def roster(source: Path, models: pd.DataFrame) -> pd.DataFrame:
     ).rename(columns={"model_id": "model"})
     price = frame["avg_prompt_completion_usd_per_token"]
     # Negative prices mark routers and '~' marks aliases: neither is a model with tokens of its own.
-    frame = frame[(price >= 0) & ~frame["model"].str.startswith(("~", "openrouter/"))]
+    frame = frame[(price >= 0) & ~frame["model"].str.match("~|openrouter/free$")]
     frame = frame.sort_values(["model", "date"])
     gap = frame["date"].diff().ne(pd.Timedelta(days=1)) | frame["model"].ne(frame["model"].shift())
     frame["spell"] = gap.cumsum()
@@ -279,6 +294,11 @@ _WAYBACK = (
     "pluriholonomic/ai-routing analysis/h18_dataset.parquet (completion prices)"
 )
 
+_RULES_DOC = inspect.getdoc(classify_tier) or ""
+TIER_RULES = " ".join(
+    _RULES_DOC[_RULES_DOC.index("Rules, ") : _RULES_DOC.index("Parameters")].split()
+)
+
 ABOUT_MODELS = About(
     title="Register of the models in the usage table",
     source=(_MODELSEASON, _WAYBACK),
@@ -286,11 +306,11 @@ ABOUT_MODELS = About(
     licence="CC BY 4.0",
     as_of="2026-09-14",
     derived=(
-        "Labels of origin and openness are the source's judgement; lab names, groups and tiers are "
-        "ours (offroute.data.register; tiers by classify_tier, whose docstring states the rules, "
-        "with the completion list price or, for delisted models, the last archived one). "
-        "Whole-lab rows '<author>/*': Anthropic, OpenAI, Google, xAI and Meta as closed, other "
-        "authors by the openness of most of their tokens in the last four weeks by model."
+        "Labels of origin and openness are the source's judgement; lab names and groups are ours "
+        "(offroute.data.register). Whole-lab rows '<author>/*': Anthropic, OpenAI, Google, xAI and "
+        "Meta as closed, other authors by the openness of most of their tokens in the last four "
+        "weeks by model. Tiers by offroute.data.tiers.classify_tier, with the completion list "
+        f"price or, for delisted models, the last archived one. {TIER_RULES}"
     ),
 )
 
@@ -331,7 +351,8 @@ ABOUT_ROSTER = About(
     as_of="2026-08-22",
     derived=(
         "Ids with a price of zero or more, without routers and '~' aliases, as unbroken spells of "
-        "days. Openness: the register row the id maps to, else the author's most frequent label, "
-        "else our judgement (authors outside the register)."
+        "days (the source may date an id too early: stealth/ox-alpha is there from 2026-05-24). "
+        "Openness: the register row the id maps to, else the author's most frequent label, else "
+        "our judgement (authors outside the register)."
     ),
 )

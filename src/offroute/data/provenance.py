@@ -68,7 +68,13 @@ class Sidecar:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of a file."""
+    """Return the hexadecimal SHA-256 of a file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    """
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -137,10 +137,16 @@ MODELS = Schema(
             choices=("flagship", "mid", "light", "unclassified"),
         ),
         Column("tier_rule", "label", "-", "rule of classify_tier that fired"),
-        Column("prompt", "number", "USD per million tokens", "list price; paid sibling's for :free",
-               nullable=True),
-        Column("completion", "number", "USD per million tokens", "list price, likewise",
-               nullable=True),
+        Column(
+            "prompt",
+            "number",
+            "USD per million tokens",
+            "list price; paid sibling's for :free",
+            nullable=True,
+        ),
+        Column(
+            "completion", "number", "USD per million tokens", "list price, likewise", nullable=True
+        ),
         Column("price_as_of", "date", "day", "day of the list prices", nullable=True),
         Column("listed", "date", "day", "day of listing on OpenRouter", nullable=True),
     ),
@@ -167,8 +173,13 @@ ROSTER = Schema(
         Column("author", "label", "-", "prefix of the id"),
         Column("lab", "label", "-", "canonical name of the lab"),
         Column("origin", "label", "-", "US means US or Canada", choices=_ORIGINS),
-        Column("weights", "label", "-", "register row, else the author's majority, else ours",
-               choices=_WEIGHTS),
+        Column(
+            "weights",
+            "label",
+            "-",
+            "register row, else the author's majority, else ours",
+            choices=_WEIGHTS,
+        ),
         Column("group", "label", "-", "origin and openness"),
         Column("first", "date", "day", "first day in the catalogue within the window"),
         Column("last", "date", "day", "last day in the catalogue within the window"),
@@ -182,8 +193,13 @@ GATEWAY = Schema(
         Column("date", "date", "day", "day of the shares"),
         Column("lab", "label", "-", "canonical name of the lab"),
         Column("origin", "label", "-", "US means US or Canada", choices=_ORIGINS),
-        Column("weights", "label", "-", "the whole lab by the gateway source's list",
-               choices=("open", "closed")),
+        Column(
+            "weights",
+            "label",
+            "-",
+            "the whole lab by the gateway source's list",
+            choices=("open", "closed"),
+        ),
         Column("token_share", "number", "fraction", "share of the gateway's tokens"),
         Column("spend_share", "number", "fraction", "share of the gateway's spend"),
         Column("request_share", "number", "fraction", "share of requests", nullable=True),
@@ -220,41 +236,54 @@ APPS = Schema(
 
 
 def _parse(values: pd.Series, column: Column, table: str) -> pd.Series:
+    """Return the values with their type; labels and missing values pass as they are."""
     try:
         if column.kind == "date":
             return pd.to_datetime(values, format="%Y-%m-%d").astype("datetime64[us]")
         if column.kind in ("count", "number"):
-            return pd.to_numeric(values).astype("float64" if column.kind == "number" else "int64")
-        if column.kind == "flag":
-            return values.map({True: True, False: False, "True": True, "False": False}).astype(bool)
+            return pd.to_numeric(values)
     except (ValueError, TypeError) as error:
-        raise SchemaError(
-            f"table '{table}', column '{column.name}'",
-            got=str(error),
-            rule=f"every value must be a {column.kind}",
-            next_step="Correct the row named in the message.",
-        ) from error
-    return values
+        raise _mistyped(str(error), column, table) from error
+    known = {True: True, False: False, "True": True, "False": False}
+    fits = values.isin(known) if column.kind == "flag" else values.map(lambda v: isinstance(v, str))
+    strange = values[~fits & values.notna()]
+    if len(strange):
+        raise _mistyped(f"{strange.iloc[0]!r} in row {strange.index[0]}", column, table)
+    return values.map(known) if column.kind == "flag" else values
+
+
+def _mistyped(got: str, column: Column, table: str) -> SchemaError:
+    return SchemaError(
+        f"table '{table}', column '{column.name}'",
+        got=got,
+        rule=f"every value must be a {column.kind}",
+        next_step="Correct the row named in the message.",
+    )
 
 
 def _check_values(values: pd.Series, column: Column, table: str) -> None:
     where = f"table '{table}', column '{column.name}'"
-    if not column.nullable and bool(values.isna().any()):
+    missing = values.isna()
+    if not column.nullable and bool(missing.any()):
         raise InvalidValue(
             where,
-            got=f"{int(values.isna().sum())} missing, first in row {int(values.isna().argmax())}",
+            got=f"{int(missing.sum())} missing, first in row {int(missing.argmax())}",
             rule="no value may be missing",
             next_step="Fill or drop the row; a missing week or model is an absent row.",
         )
     if column.kind in ("count", "number"):
         numbers = values.to_numpy(dtype="float64", na_value=np.nan)
         bad = np.isinf(numbers) | (numbers < 0)
+        rule = "every value must be finite and not negative"
+        if column.kind == "count":
+            bad |= numbers != np.floor(numbers)
+            rule = "every value must be a whole number, finite and not negative"
         if bool(bad.any()):
             row = int(bad.argmax())
             raise InvalidValue(
                 where,
                 got=f"{numbers[row]:g} in row {row}",
-                rule="every value must be finite and not negative",
+                rule=rule,
                 next_step="Correct the row.",
             )
     if column.choices:
@@ -308,14 +337,13 @@ def check_frame(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
             rule=f"the columns must be {names}",
             next_step="Rename, add or drop columns.",
         )
+    dtypes = {"count": np.dtype("int64"), "number": np.dtype("float64"), "flag": np.dtype(bool)}
     out = {}
     for column in schema.columns:
-        raw = frame[column.name].reset_index(drop=True)
-        if column.kind in ("count", "flag"):
-            _check_values(raw, Column(column.name, "label", "-", ""), schema.table)
-        parsed = _parse(raw, column, schema.table)
+        parsed = _parse(frame[column.name].reset_index(drop=True), column, schema.table)
         _check_values(parsed, column, schema.table)
-        out[column.name] = parsed
+        kind = dtypes.get(column.kind)
+        out[column.name] = parsed if kind is None else parsed.astype(kind)
     result = pd.DataFrame(out)
     twice = result.duplicated(list(schema.key), keep=False)
     if bool(twice.any()):

@@ -44,8 +44,9 @@ def _load(rules: schema.Schema, data_dir: Path | None) -> pd.DataFrame:
     sidecar = sidecar_of(rules.table, folder)
     path = folder / f"{rules.table}.csv.gz"
     check_hash(path, sidecar)
+    labels = {column.name: str for column in rules.columns if column.kind == "label"}
     # Only an empty field is missing: a model may well be called 'NA' or 'null'.
-    frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    frame = pd.read_csv(path, dtype=labels, keep_default_na=False, na_values=[""])
     if len(frame) != sidecar.rows:
         raise SchemaError(
             f"table '{rules.table}'",

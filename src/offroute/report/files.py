@@ -1,0 +1,105 @@
+"""Write files so that a failure leaves nothing behind."""
+
+import tempfile
+from collections.abc import Mapping
+from errno import EISDIR
+from pathlib import Path
+
+import pandas as pd
+
+from offroute.exceptions import UsageError
+
+
+def write_atomic(files: Mapping[Path, str]) -> None:
+    """Write text files all together or not at all.
+
+    Each is written under a temporary name beside its own; only when all are written are they
+    renamed.
+
+    Parameters
+    ----------
+    files : mapping of pathlib.Path to str
+        Content by file.
+
+    Raises
+    ------
+    UsageError
+        If a folder does not exist or cannot be written, or a name is that of a folder.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_atomic({Path(folder) / "shares.csv": "class,share"})
+    ...     sorted(p.name for p in Path(folder).iterdir())
+    ['shares.csv']
+    """
+    pending: dict[Path, Path] = {}
+    try:
+        for path, text in files.items():
+            if path.is_dir():
+                raise IsADirectoryError(EISDIR, "is a folder")
+            with tempfile.NamedTemporaryFile(
+                "w", encoding="utf-8", newline="", dir=path.parent, prefix=".", delete=False
+            ) as handle:
+                pending[Path(handle.name)] = path
+                handle.write(text)
+        for temporary, path in pending.items():
+            # A temporary file is private; the result is to be readable like any report.
+            temporary.chmod(0o644)
+            temporary.replace(path)
+    except OSError as error:
+        for temporary in pending:
+            temporary.unlink(missing_ok=True)
+        raise UsageError(
+            f"file '{path}'",
+            got=f"{type(error).__name__}: {error.strerror}",
+            rule="must be a file in a folder that exists and can be written",
+            next_step="Create the folder or choose another name.",
+        ) from error
+
+
+def frame_to_csv(frame: pd.DataFrame) -> str:
+    r"""Return a frame as CSV text: UTF-8, comma, no index, days as ISO dates.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Tidy frame.
+
+    Returns
+    -------
+    str
+        The text.
+
+    Examples
+    --------
+    >>> frame_to_csv(pd.DataFrame({"class": ["China"], "share": [0.5]}))
+    'class,share\nChina,0.5\n'
+    """
+    return frame.to_csv(index=False, lineterminator="\n", date_format="%Y-%m-%d")
+
+
+def frame_to_records(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """Return a frame as records for JSON: days as ISO dates, missing values as None.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Tidy frame.
+
+    Returns
+    -------
+    list of dict
+        One record per row.
+
+    Examples
+    --------
+    >>> frame_to_records(pd.DataFrame({"week": pd.to_datetime(["2026-06-01"]), "low": [None]}))
+    [{'week': '2026-06-01', 'low': None}]
+    """
+    out = frame.copy()
+    for name in out.columns[[str(kind).startswith("datetime") for kind in out.dtypes]]:
+        out[name] = out[name].dt.strftime("%Y-%m-%d")
+    out = out.astype(object)
+    records = out.where(out.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
