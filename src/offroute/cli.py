@@ -5,15 +5,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, ParamSpec
 
+import pandas as pd
 import typer
 from rich.console import Console
 
+from offroute import __version__
+from offroute._checks import check_choice, check_probability
 from offroute.data.frames import resolve_week
-from offroute.data.snapshot import load_models, load_usage
-from offroute.exceptions import OffrouteError
+from offroute.data.snapshot import load_crosswalk, load_ledger, load_models, load_usage, sidecar_of
+from offroute.estimators.prior import PRIORS
+from offroute.exceptions import OffrouteError, UnknownPartition, UsageError
+from offroute.inference.pipeline import correct as correct_population
+from offroute.inference.pipeline import load_market
+from offroute.inference.shares import SHARE_PARTITIONS, contest, share_table, volumes
 from offroute.measurement.audit import audit_weeks
+from offroute.measurement.conversion import conversion_steps, find_row
+from offroute.measurement.market import latest_full_week
+from offroute.measurement.populations import population as population_of
 from offroute.report.audit import audit_json, audit_view
+from offroute.report.correct import correct_document, correct_json, correct_view
 from offroute.report.files import frame_to_csv, write_atomic
+from offroute.report.ledger import ledger_table, ledger_view, row_view
 
 app = typer.Typer(
     add_completion=False,
@@ -68,9 +80,101 @@ def console() -> Console:
     return probe if probe.is_terminal else Console(width=WIDTH)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"offroute {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(  # numpydoc ignore=PR01
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
     """Correct the shares of a usage panel that covers parts of the market unevenly."""
+
+
+DEFAULT_POPULATIONS = ("outside-china-external-api", "world-external-api")
+"""Both are always printed: the sign of the correction depends on the population."""
+
+
+@app.command(
+    epilog="Examples: `offroute correct`, `offroute correct --week 2026-06-01 --population "
+    "world-all-uses`, `offroute correct --by lab --level 0.95 --json out.json --csv out.csv`"
+)
+@refusals
+def correct(  # numpydoc ignore=PR01  # noqa: PLR0913 - one parameter an option
+    week: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="A day of the week; default: the latest full week."),
+    ] = None,
+    population: Annotated[
+        list[str] | None,
+        typer.Option(help="Population; repeat for several. Default: the two external-api ones."),
+    ] = None,
+    by: Annotated[
+        str, typer.Option(help="Partition: group, origin, weights, lab or tier.")
+    ] = "group",
+    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
+    prior: Annotated[str, typer.Option(help="Prior: neutral or informed.")] = "neutral",
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    data: Data = None,
+    json_file: Json = None,
+    csv_file: Csv = None,
+) -> None:
+    """Correct the shares of one week for what the panel does not see (the main job)."""
+    check_choice(prior, list(PRIORS), name="prior", error=UsageError)
+    check_choice(by, SHARE_PARTITIONS, name="by", error=UnknownPartition)
+    check_probability(level, name="level")
+    names = population or list(DEFAULT_POPULATIONS)
+    for name in names:
+        population_of(name)
+    market = load_market(data)
+    day = latest_full_week(market) if week is None else week
+    views, documents, tables = [], [], []
+    for name in names:
+        posterior = correct_population(
+            name, weeks=(day,), prior=PRIORS[prior], rng=seed, market=market, data_dir=data
+        )
+        v = volumes(posterior, int(posterior.draws.weeks[0]))
+        table, result = share_table(v, by=by, level=level), contest(v, level=level)
+        views.append(correct_view(v, table, result, posterior, level))
+        documents.append(correct_json(v, table, result, posterior, level))
+        tables.append(table.assign(population=v.population, week=v.week, level=level))
+    texts = {
+        json_file: correct_document(documents, sidecar_of("usage", data).as_of, seed),
+        csv_file: frame_to_csv(pd.concat(tables, ignore_index=True)),
+    }
+    write_atomic({path: text for path, text in texts.items() if path is not None})
+    for view in views:
+        console().print(view)
+
+
+@app.command(
+    epilog="Examples: `offroute ledger`, `offroute ledger A-R12` (its conversion, step by step), "
+    "`offroute ledger --family revenue:Anthropic`, `offroute ledger --use context --csv rest.csv`"
+)
+@refusals
+def ledger(  # numpydoc ignore=PR01
+    row: Annotated[str | None, typer.Argument(help="Id of a row whose conversion to show.")] = None,
+    entity: Annotated[str | None, typer.Option(help="Rows whose entity contains this.")] = None,
+    family: Annotated[str | None, typer.Option(help="Rows of this family.")] = None,
+    use: Annotated[str | None, typer.Option(help="likelihood or context.")] = None,
+    data: Data = None,
+    csv_file: Csv = None,
+) -> None:
+    """List the public figures behind the correction, or show one row's conversion."""
+    rows = load_ledger(data)
+    if row is not None:
+        steps = conversion_steps(find_row(rows, row), load_crosswalk(data), load_market(data))
+        console().print(row_view(find_row(rows, row), steps))
+        return
+    shown = ledger_table(rows, entity=entity, family=family, use=use)
+    if csv_file is not None:
+        write_atomic({csv_file: frame_to_csv(shown)})
+    console().print(ledger_view(shown, rows))
 
 
 @app.command(

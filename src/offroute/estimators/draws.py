@@ -2,11 +2,11 @@ r"""Draws of the evidence synthesis by tempered sequential Monte Carlo on the po
 
 Exact figures about one unit (the core) are close to linear: their posterior at every node of the
 hyper-parameters is Gaussian but for a small correction. Sums over labs and one-sided rows (the
-rest) bend too much to be linearised and enter exactly, with a power that grows from 0 to 1,
+rest) bend too much to be linearised and enter exactly. Both corrections get a power that grows from 0 to
+1,
 
-.. math:: \log r_\lambda(\phi) = \log N(e_{core}; 0, S_{core}) -
-   \log N(\tilde e_{core}; 0, S_{core}) +
-   \lambda\,[\log N(e_{rest} \mid e_{core}) + \log P(side)],
+.. math:: \log r_\lambda(\phi) = \lambda\,[\log N(e; 0, S) + \log P(side) -
+   \log N(\tilde e_{core}; 0, S_{core})],
 
 with the exact errors :math:`e = y - off - h(\phi)` (Del Moral, Doucet and Jasra 2006,
 doi:10.1111/j.1467-9868.2006.00553.x). Moves are elliptical-slice steps under the Gaussian posterior
@@ -35,7 +35,8 @@ from offroute.measurement.ledger import Benchmarks, take
 
 #: Proposals come in blocks of one component, so that few components have to be factorised.
 _BLOCK = 40
-_SHRINKS = 40
+#: Shrinks of a slice after which a draw stays where it is; that leaves the target invariant.
+_SHRINKS = 6
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ class _Component:
     bad: FloatArray
     bad_scale: FloatArray
     log_odds: float
-    omega: float
+    bound: FloatArray
+    level: float
     hyper: tuple[float, float, float]
 
 
@@ -197,40 +199,41 @@ def _component(p: Problem, node: int, column: int) -> _Component:
         log_odds=float(np.log(prior.p_unreliable / (1 - prior.p_unreliable)))
         if len(members)
         else 0.0,
-        omega=omega,
+        level=float(np.log(np.diag(white)[p.n_core :]).sum()),
+        bound=(-b.side / np.sqrt(b.s**2 + b.q**2 + omega**2 * ~b.flat[b.family]))[b.side != 0],
         hyper=(hyper[0], omega, hyper[1]),
     )
 
 
 def _log_ratio(p: Problem, c: _Component, phi: FloatArray, error: FloatArray) -> FloatArray:
-    """Corrections for the core (row 0) and the rest (row 1) of each draw, shape (2, k)."""
+    """Log of the target over the Gaussian posterior of the core, up to its weight, shape (k,)."""
     b, n = p.b, p.n_core
     exact = b.side == 0
     white = error[:, exact] @ c.white.T
-    # The core comes first, so the leading part of a triangular whitening is its own density.
-    core = -0.5 * (white[:, :n] ** 2).sum(axis=1)
-    rest = -0.5 * (white[:, n:] ** 2).sum(axis=1)
+    # The core comes first, so the leading block of the triangular whitening whitens the core.
+    linear = (c.target - phi @ c.gradient.T) @ c.white[:n, :n].T
+    out: FloatArray = 0.5 * ((linear**2).sum(axis=1) - (white**2).sum(axis=1)) + c.level
     # An unreliable family of the rest is a rank-one shift of the errors, added up over families.
     if c.bad.shape[1]:
         gain = c.log_odds + 0.5 * np.log(c.bad_scale / p.prior.s_unreliable**2)
         gain = gain + 0.5 * c.bad_scale * (white @ c.bad) ** 2
-        rest = rest + np.logaddexp(0.0, logsumexp(gain, axis=1))
-    for i in np.flatnonzero(~exact):
-        total = b.s[i] ** 2 + b.q[i] ** 2 + (0.0 if b.flat[b.family[i]] else c.omega**2)
-        rest = rest + log_ndtr(-b.side[i] * error[:, i] / np.sqrt(total))
-    linear = (c.target - phi @ c.gradient.T) @ c.white[:n, :n].T
-    return np.array([core + 0.5 * (linear**2).sum(axis=1), rest])
+        # In the order of the sum: no unreliable family of the rest, then each one in turn.
+        top = np.maximum(gain.max(axis=1), 0.0)
+        out += top + np.log(np.exp(-top) + np.exp(gain - top[:, None]).sum(axis=1))
+    if not exact.all():
+        out += log_ndtr(error[:, ~exact] * c.bound).sum(axis=1)
+    return out
 
 
 def _ratios(
     p: Problem, components: list[_Component], of: IntArray, phi: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Ratios (2, k) and exact errors (k, n) of draws that belong to different components."""
+    """Log ratios (k,) and exact errors (k, n) of draws that belong to different components."""
     error = p.b.y - p.b.off - predict(p.points, phi)
-    out = np.empty((2, len(of)))
+    out = np.empty(len(of))
     for j in np.unique(of):
         rows = np.flatnonzero(of == j)
-        out[:, rows] = _log_ratio(p, components[j], phi[rows], error[rows])
+        out[rows] = _log_ratio(p, components[j], phi[rows], error[rows])
     return out, error
 
 
@@ -252,11 +255,11 @@ def _slice_move(
     power: float,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray]:
-    """One elliptical-slice move of every draw under r with a power of the rest."""
+    """One elliptical-slice move of every draw under a power of the ratio."""
     k = len(of)
     mean = np.array([c.mean for c in components])[of]
     d, nu = phi - mean, _gauss(components, of, rng)
-    bar = ratio[0] + power * ratio[1] + np.log(rng.uniform(size=k))
+    bar = power * ratio + np.log(rng.uniform(size=k))
     angle = rng.uniform(0.0, 2 * np.pi, k)
     low, high = angle - 2 * np.pi, angle.copy()
     phi, ratio, todo = phi.copy(), ratio.copy(), np.arange(k)
@@ -264,8 +267,8 @@ def _slice_move(
         cos, sin = np.cos(angle[todo])[:, None], np.sin(angle[todo])[:, None]
         trial = mean[todo] + cos * d[todo] + sin * nu[todo]
         new, _ = _ratios(p, components, of[todo], trial)
-        good = new[0] + power * new[1] > bar[todo]
-        phi[todo[good]], ratio[:, todo[good]] = trial[good], new[:, good]
+        good = power * new > bar[todo]
+        phi[todo[good]], ratio[todo[good]] = trial[good], new[good]
         todo = todo[~good]
         if not len(todo):
             break
@@ -276,20 +279,19 @@ def _slice_move(
     return phi, ratio
 
 
-def _next_power(log_weight: FloatArray, rest: FloatArray, power: float, wanted: float) -> float:
-    """Largest power of the rest at which `wanted` draws stay effective (bisection)."""
+def _next_power(ratio: FloatArray, power: float, wanted: float) -> float:
+    """Largest power of the ratio at which `wanted` draws stay effective (bisection)."""
 
-    def effective(x: float) -> float:
-        w = log_weight + (x - power) * rest
-        w = np.exp(w - w.max())
+    def _effective(x: float) -> float:
+        w = np.exp((x - power) * (ratio - ratio.max()))
         return float(w.sum() ** 2 / (w**2).sum())
 
     low, high = power, 1.0
-    if effective(high) >= wanted:
+    if _effective(high) >= wanted:
         return 1.0
     while high - low > 1e-3:  # noqa: PLR2004 - finer steps change nothing
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if effective(middle) >= wanted else (low, middle)
+        low, high = (middle, high) if _effective(middle) >= wanted else (low, middle)
     return max(low, power + 1e-3)
 
 
@@ -301,7 +303,7 @@ def draw(
     n_proposals: int,
     n_moves: int,
     rng: np.random.Generator,
-) -> tuple[Draws, float, IntArray]:
+) -> tuple[Draws, float, float, IntArray]:
     """Draw from the posterior.
 
     Parameters
@@ -320,7 +322,9 @@ def draw(
     draws : Draws
         Equally weighted.
     k_hat : float
-        Pareto shape of the importance weights of the core.
+        Largest Pareto shape of the weights of a step.
+    log_norm : float
+        Log of the mean ratio: what the rest and the corrections add to the log evidence.
     ancestor : ndarray of int, shape (n_draws,)
         Proposal from which each draw descends.
     """
@@ -331,20 +335,20 @@ def draw(
     of = np.repeat(np.arange(len(used)), blocks[blocks > 0] * _BLOCK)
     phi = np.array([c.mean for c in components])[of] + _gauss(components, of, rng)
     ratio, _ = _ratios(p, components, of, phi)
-    weights, k_hat = pareto_smooth(ratio[0])
-    log_weight, ancestor, power = np.log(weights), np.arange(len(of)), 0.0
+    ancestor, power, k_hat, log_norm = np.arange(len(of)), 0.0, -np.inf, 0.0
     while power < 1.0:
-        step = _next_power(log_weight, ratio[1], power, 0.5 * n_draws)
-        grow = log_weight + (step - power) * ratio[1]
+        step = _next_power(ratio, power, 0.5 * n_draws)
+        grow = (step - power) * ratio
+        log_norm += float(logsumexp(grow)) - np.log(len(grow))
+        weights, k = pareto_smooth(grow)
         points = (np.arange(n_draws) + rng.uniform()) / n_draws
-        pick = np.searchsorted(np.cumsum(np.exp(grow - logsumexp(grow))), points)
-        pick = pick.clip(0, len(of) - 1)
-        phi, ratio, of, ancestor = phi[pick], ratio[:, pick], of[pick], ancestor[pick]
-        log_weight, power = np.zeros(n_draws), step
+        pick = np.searchsorted(np.cumsum(weights), points).clip(0, len(of) - 1)
+        phi, ratio, of, ancestor = phi[pick], ratio[pick], of[pick], ancestor[pick]
+        power, k_hat = step, max(k_hat, k)
         for _ in range(n_moves):
             phi, ratio = _slice_move(p, components, of, phi, ratio, power, rng)
     mix = rng.permutation(n_draws)
-    return _expand(p, components, of[mix], phi[mix], weeks, rng), k_hat, ancestor[mix]
+    return _expand(p, components, of[mix], phi[mix], weeks, rng), k_hat, log_norm, ancestor[mix]
 
 
 def _expand(

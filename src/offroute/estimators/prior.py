@@ -80,3 +80,4 @@ INFORMED = Prior(
     b_china=-0.5,
     b_china_sd=0.8,
 )
+PRIORS = {p.name: p for p in (NEUTRAL, INFORMED)}

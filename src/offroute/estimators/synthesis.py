@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 
 from offroute._random import RngLike, resolve_rng
 from offroute._typing import FloatArray, IntArray
-from offroute.estimators.draws import Draws, Problem, draw, family_shift
+from offroute.estimators.draws import Draws, Problem, draw, family_shift, off_platform
 from offroute.estimators.gaussian_system import Features, build_features
 from offroute.estimators.linearise import Laplace, half_normal_nodes, laplace
 from offroute.estimators.points import build_points
@@ -47,10 +47,12 @@ class Posterior:
         Design of the log volume.
     draws : Draws
         Equally weighted draws of the coefficients.
-    k_hat, ess : float
-        Pareto shape and effective size of the importance weights.
+    k_hat : float
+        Largest Pareto shape of the importance weights of a tempering step.
+    ess : float
+        Effective number of draws for log(China / US) in the first week asked for.
     log_evidence : float
-        Log density of the benchmarks, Laplace approximation mixed over the grid.
+        Log density of the benchmarks: Laplace for the core, sequential Monte Carlo for the rest.
     """
 
     market: Market
@@ -86,6 +88,33 @@ def hyper_grid(prior: Prior) -> tuple[tuple[FloatArray, FloatArray, FloatArray],
     weights = np.meshgrid(*[a[1] for a in axes], indexing="ij")
     log_weight = np.log(np.prod(weights, axis=0)).ravel()
     return (grids[0].ravel(), grids[1].ravel(), grids[2].ravel()), log_weight
+
+
+def effective_draws(x: FloatArray, ancestor: IntArray) -> float:
+    r"""Effective number of draws that descend from common ancestors.
+
+    .. math:: k_{eff} = k^2 s^2 / \sum_a \big(\sum_{i \in a} (x_i - \bar x)\big)^2
+
+    Parameters
+    ----------
+    x : ndarray, shape (k,)
+        A functional of the draws.
+    ancestor : ndarray of int, shape (k,)
+        Cluster of each draw.
+
+    Returns
+    -------
+    float
+        k over the design effect of the clusters, at most k.
+
+    Examples
+    --------
+    >>> effective_draws(np.array([1.0, 1.0, 2.0, 2.0]), np.array([0, 0, 1, 1]))
+    2.0
+    """
+    deviation = x - x.mean()
+    between = (np.bincount(ancestor, deviation) ** 2).sum()
+    return float(min(len(x), len(x) * (deviation @ deviation) / between))
 
 
 def _component_evidence(fit: Laplace, b: Benchmarks, prior: Prior) -> FloatArray:
@@ -172,7 +201,7 @@ def synthesise(
         fit=fit,
         weight=np.exp(component - log_evidence),
     )
-    draws, k_hat, ancestor = draw(
+    draws, k_hat, log_norm, ancestor = draw(
         problem,
         weeks=weeks,
         n_draws=n_draws,
@@ -180,7 +209,9 @@ def synthesise(
         n_moves=_MOVES,
         rng=generator,
     )
-    ess = float(len(np.unique(ancestor)))
+    Y = market.X[weeks[0]] + off_platform(features, prior, draws, int(weeks[0]))
+    R = np.log(Y[:, market.is_china].sum(axis=1) / Y[:, market.is_us].sum(axis=1))
+    ess = effective_draws(R, ancestor)
     if k_hat > _MAX_K_HAT or ess < _MIN_ESS:
         raise UnreliablePosterior(
             "importance weights",
@@ -196,5 +227,5 @@ def synthesise(
         draws=draws,
         k_hat=k_hat,
         ess=ess,
-        log_evidence=log_evidence,
+        log_evidence=log_evidence + log_norm,
     )

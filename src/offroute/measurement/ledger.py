@@ -210,7 +210,7 @@ def build_benchmarks(
         how="left",
         suffixes=("", "_population"),
     )
-    gap = [_nearest_week(market, day) for day in rows["measured_on"]]
+    gap = [nearest_week(market, day) for day in rows["measured_on"]]
     rows["week"] = [g[0] for g in gap]
     reasons = rows["reason"].where(
         rows["use"] != "likelihood", f"says nothing about {population}: no row of the crosswalk"
@@ -228,8 +228,23 @@ def build_benchmarks(
     return _assemble(rows[used].reset_index(drop=True), market, population, left_out)
 
 
-def _nearest_week(market: Market, day: pd.Timestamp) -> tuple[int, int]:
-    """Return the week nearest to a day and how many days lie between (0 inside the week)."""
+def nearest_week(market: Market, day: pd.Timestamp) -> tuple[int, int]:
+    """Return the week nearest to a day and how many days lie between.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+    day : pandas.Timestamp
+        The day; missing for none.
+
+    Returns
+    -------
+    week : int
+        Index of the week, -1 for a missing day.
+    days : int
+        Days outside the week, 0 inside it.
+    """
     if pd.isna(day):
         return -1, 10**6
     after = (np.datetime64(day, "D") - market.weeks).astype("int64")

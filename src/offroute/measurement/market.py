@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 
 from offroute._typing import BoolArray, FloatArray, IntArray
+from offroute.data.register import join_register
 from offroute.exceptions import UnknownWeek
+from offroute.measurement.truncation import CARRIED_WEEKS, complete_other
 
 #: Groups that have an off-platform volume, in the order of every array over groups.
 GROUPS = ("US closed", "US open", "Rest of world", "China open", "China closed")
+_CELL = ["lab", "group", "tier"]
 TIERS = ("flagship", "mid", "light", "unclassified")
 #: A lab needs this part of one week's tokens to be a unit, and one of its tiers to be a cell.
 _UNIT_SHARE = 0.02
@@ -43,6 +46,8 @@ class Market:
         X smoothed over past weeks, never below a floor.
     price : ndarray, shape (T, C)
         Effective price, USD per token, cache reads included.
+    by_model : ndarray of bool, shape (T,)
+        Whether the week has all seven days and is known by model, not only by lab.
     stealth : ndarray, shape (T,)
         Panel tokens a week of models without a declared maker; they belong to no cell.
     """
@@ -57,6 +62,7 @@ class Market:
     X: FloatArray
     Xs: FloatArray
     price: FloatArray
+    by_model: BoolArray
     stealth: FloatArray
 
     @property
@@ -122,6 +128,22 @@ def week_index(market: Market, week: str) -> int:
             next_step=f"The nearest week is {nearest}.",
         )
     return int(found[0])
+
+
+def latest_full_week(market: Market) -> str:
+    """Return the Monday of the latest week that is known by model, all seven days of it.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+
+    Returns
+    -------
+    str
+        ISO date.
+    """
+    return str(market.weeks[np.flatnonzero(market.by_model)[-1]])
 
 
 def effective_prices(models: pd.DataFrame, composition: pd.DataFrame) -> pd.Series:
@@ -212,45 +234,41 @@ def build_market(
 
     Notes
     -----
-    The unnamed rest of a week (``other``) is spread over the cells like the models that rank 26 to
-    50 in that week. Weeks known by lab only are split over openness and tier like the lab's last
-    four weeks known by model. Both are conventions; `offroute.measurement.truncation` has bounds.
+    The unnamed rest of a week (``other``) is spread as `complete_other` does. Weeks known by lab
+    only are split over openness and tier like the author's last four weeks known by model. Both are
+    conventions; `offroute.measurement.truncation` has bounds.
     """
-    frame = usage.merge(
-        models[["model", "author", "lab", "group", "tier"]], on="model", how="left"
-    ).merge(
-        effective_prices(models, composition), left_on="model", right_index=True, how="left"
-    )
+    named = join_register(usage, models).join(effective_prices(models, composition), on="model")
+    frame = complete_other(usage, models, by=("author", *_CELL))
+    frame = _split_labs(frame, named)
     frame["rate"] = frame["tokens"] * 7.0 / frame["days"]
-    frame = _split_labs(frame)
     starts, t = np.unique(frame["week_start"].to_numpy().astype("datetime64[D]"), return_inverse=True)
     elapsed = (starts - starts[0]).astype("int64") / 7.0
-    n_weeks = len(starts)
     rate = frame["rate"].to_numpy()
-    total = np.bincount(t, rate, n_weeks)
-
-    labels = _cell_labels(frame, t, rate / total[t])
-    in_market = frame["group"].isin(GROUPS).to_numpy()
-    cells = {k for k, inside in zip(labels, in_market, strict=True) if inside}
+    labels = _cell_labels(frame, t, rate / np.bincount(t, rate)[t])
+    cells = {k for k in labels.values() if k[1] in GROUPS}
     units = {c[:2] for c in cells}
     cells |= {(*u, "unclassified") for u in off_panel if u not in units}
     order = sorted(
         cells, key=lambda c: (_unit_of(c), GROUPS.index(c[1]), TIERS.index(c[2]))
     )
-    position = {c: j for j, c in enumerate(order)}
-    cell = np.array([position.get(k, -1) for k in labels])
+    position = {key: order.index(c) for key, c in labels.items() if c[1] in GROUPS}
 
-    X = _sum(t, cell, rate, (n_weeks, len(order)))
-    by_model = (frame["basis"] == "model").to_numpy()
-    rest = np.bincount(t, np.where(frame["group"] == "Other", rate, 0.0), n_weeks)
-    X = X + rest[:, None] * _rest_mix(t, cell, rate, by_model, X.shape)
+    def arrange(rows: pd.DataFrame, values: FloatArray) -> FloatArray:
+        keys = zip(*(rows[column] for column in _CELL), strict=True)
+        cell = np.array([position.get(key, -1) for key in keys], dtype=np.int64)
+        week = np.searchsorted(starts, rows["week_start"].to_numpy().astype("datetime64[D]"))
+        return _sum(week, cell, values, (len(starts), len(order)))
+
+    X = arrange(frame, rate)
     Xs = _ewm(X, elapsed, halflife)
     Xs = np.maximum(Xs, _FLOOR * Xs.sum(axis=1, keepdims=True))
     names = list(dict.fromkeys(_unit_of(c) for c in order))
     unit = np.array([names.index(_unit_of(c)) for c in order], dtype=np.int64)
-    price = frame["effective_price"].to_numpy()
-    priced = by_model & (cell >= 0) & np.isfinite(price)
-    spend = _sum(t[priced], cell[priced], (rate * price)[priced], X.shape)
+    priced = named[(named["basis"] == "model") & named["effective_price"].notna()]
+    tokens = priced["tokens"].to_numpy(dtype=np.float64)
+    spend = arrange(priced, tokens * priced["effective_price"].to_numpy())
+    nests = [unit, np.array([GROUPS.index(c[1]) for c in order])]
     return Market(
         weeks=starts,
         elapsed=elapsed,
@@ -261,31 +279,34 @@ def build_market(
         unit=unit,
         X=X,
         Xs=Xs,
-        price=_fill_prices(spend, _sum(t[priced], cell[priced], rate[priced], X.shape),
-                           [unit, np.array([GROUPS.index(c[1]) for c in order])]),
-        stealth=np.bincount(t, np.where(frame["group"] == "Stealth", rate, 0.0), n_weeks),
+        price=_fill_prices(spend, arrange(priced, tokens), nests),
+        by_model=np.isin(
+            starts, usage.loc[(usage["basis"] == "model") & (usage["days"] == 7), "week_start"]  # noqa: PLR2004
+            .to_numpy().astype("datetime64[D]")
+        ),
+        stealth=np.bincount(t, np.where(frame["group"] == "Stealth", rate, 0.0)),
     )
 
 
 def _cell_labels(
     frame: pd.DataFrame, t: IntArray, share: FloatArray
-) -> list[tuple[str, str, str]]:
-    """Lab, group and tier of each row; small labs are pooled, small tiers join the largest one."""
+) -> dict[tuple[str, str, str], tuple[str, str, str]]:
+    """Cell of each lab, group and tier; small labs are pooled, small tiers join the largest one."""
 
-    def peak(columns: list[pd.Series]) -> tuple[IntArray, FloatArray]:
+    def _peak(columns: list[pd.Series]) -> FloatArray:
         code, keys = pd.MultiIndex.from_arrays(columns).factorize()
         table = np.bincount(t * len(keys) + code, share, (t.max() + 1) * len(keys))
-        return code, table.reshape(-1, len(keys)).max(axis=0)
+        highest: FloatArray = table.reshape(-1, len(keys)).max(axis=0)[code]
+        return highest
 
-    group, tier = frame["group"], frame["tier"].to_numpy(dtype=object)
-    code, highest = peak([frame["lab"], group])
-    lab = pd.Series(np.where(highest[code] >= _UNIT_SHARE, frame["lab"], "Other labs"))
-    code, highest = peak([lab, group, pd.Series(tier)])
-    volume = pd.Series(share).groupby([lab, group.to_numpy(), tier]).sum()
+    group, tier = frame["group"], frame["tier"]
+    lab = frame["lab"].where(_peak([frame["lab"], group]) >= _UNIT_SHARE, "Other labs")
+    volume = pd.Series(share).groupby([lab, group, tier]).sum()
     largest = volume.groupby(level=[0, 1]).idxmax().map(lambda key: key[2])
     main = largest.reindex(pd.MultiIndex.from_arrays([lab, group])).to_numpy()
-    tier = np.where(highest[code] >= _TIER_SHARE, tier, main)
-    return list(zip(lab, group, tier, strict=True))
+    kept = tier.where(_peak([lab, group, tier]) >= _TIER_SHARE, pd.Series(main))
+    keys = zip(frame["lab"], group, tier, strict=True)
+    return dict(zip(keys, zip(lab, group, kept, strict=True), strict=True))
 
 
 def _unit_of(cell: tuple[str, str, str]) -> tuple[int, str]:
@@ -304,35 +325,22 @@ def _sum(
     return flat.reshape(shape)
 
 
-def _split_labs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Split rows that stand for a whole author over openness and tier by its latest model weeks."""
-    by_lab = frame[frame["basis"] == "lab"]
-    by_model = frame[(frame["basis"] == "model") & (frame["model"] != "other")]
-    recent = by_model[by_model["week_start"].isin(sorted(by_model["week_start"].unique())[-4:])]
-    mix = recent.groupby(["author", "lab", "group", "tier"], as_index=False)["rate"].sum()
-    mix["part"] = mix["rate"] / mix.groupby("author")["rate"].transform("sum")
-    split = by_lab.merge(mix.drop(columns="rate"), on="author", how="left", suffixes=("_whole", ""))
-    for column in ("lab", "group", "tier"):
+def _split_labs(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
+    """Split what is known by author only over cells like the author's last weeks by model."""
+    by_model = named[(named["basis"] == "model")]
+    last = sorted(by_model["week_start"].unique())[-CARRIED_WEEKS:]
+    recent = by_model[by_model["week_start"].isin(last)]
+    mix = recent.groupby(["author", *_CELL], as_index=False)["tokens"].sum()
+    mix["part"] = mix["tokens"] / mix.groupby("author")["tokens"].transform("sum")
+    whole = frame["basis"] == "lab"
+    split = frame[whole].merge(
+        mix.drop(columns="tokens"), on="author", how="left", suffixes=("_whole", "")
+    )
+    for column in _CELL:
         split[column] = split[column].fillna(split[f"{column}_whole"])
-    split["rate"] *= split["part"].fillna(1.0)
-    return pd.concat([frame[frame["basis"] == "model"], split[frame.columns]], ignore_index=True)
-
-
-def _rest_mix(
-    t: IntArray, cell: IntArray, rate: FloatArray, by_model: BoolArray, shape: tuple[int, int]
-) -> FloatArray:
-    """Composition by cell of the named models that rank 26 to 50 in their week; rows sum to one."""
-    named = np.flatnonzero(by_model & (cell >= 0))
-    named = named[np.lexsort((-rate[named], t[named]))]
-    first = np.searchsorted(t[named], np.arange(shape[0]))
-    rank = np.arange(len(named)) - first[t[named]]
-    low = named[(rank >= 25) & (rank < 50)]  # noqa: PLR2004 - ranks 26 to 50
-    mix = _sum(t[low], cell[low], rate[low], shape)
-    known = mix.sum(axis=1) > 0
-    mix[known] /= mix[known].sum(axis=1, keepdims=True)
-    # Weeks known by lab have no ranks of models: the last four weeks with ranks stand in.
-    mix[~known] = mix[known][-4:].mean(axis=0)
-    return mix
+    split["tokens"] = split["named"] * split["part"].fillna(1.0)
+    rest = frame.assign(tokens=frame["tokens"].where(~whole, frame["hidden"]))
+    return pd.concat([rest, split[frame.columns]], ignore_index=True)
 
 
 def _fill_prices(spend: FloatArray, rate: FloatArray, nests: list[IntArray]) -> FloatArray:

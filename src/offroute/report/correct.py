@@ -1,0 +1,202 @@
+"""The main job in words: observed and corrected shares of one week in one population."""
+
+import json
+from dataclasses import asdict
+from io import StringIO
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from offroute import __version__
+from offroute.estimators.synthesis import Posterior
+from offroute.inference.shares import Contest, Volumes
+from offroute.measurement.populations import population
+from offroute.report.files import frame_to_records
+
+
+def _tokens(x: float) -> str:
+    """Tokens a week in trillions."""
+    t = x / 1e12
+    return f"{t:.0f}" if t >= 100 else f"{t:.1f}" if t >= 1 else f"{t:.2f}"  # noqa: PLR2004
+
+
+def _triple(x: tuple[float, float, float], digits: int = 2) -> str:
+    return f"{x[1]:.{digits}f} [{x[0]:.{digits}f}, {x[2]:.{digits}f}]"
+
+
+def _percent(x: float) -> str:
+    return f"{100 * x:.1f}" if x >= 0.001 else f"{100 * x:.2g}"  # noqa: PLR2004 - a tenth of a %
+
+
+def statements(v: Volumes, c: Contest) -> list[str]:
+    """Say in words what a comparison means.
+
+    Parameters
+    ----------
+    v : Volumes
+        The week.
+    c : Contest
+        The comparison.
+
+    Returns
+    -------
+    list of str
+        One sentence each.
+    """
+    low, _, high = c.undersampling
+    verdict = (
+        "China leads"
+        if c.p_china_leads > 0.95  # noqa: PLR2004 - the usual bar for a decisive call
+        else "the US leads"
+        if c.p_china_leads < 0.05  # noqa: PLR2004
+        else "the evidence does not decide who leads"
+    )
+    out = [
+        f"China : US is {c.observed_ratio:.2f} on the panel and {_triple(c.ratio)} corrected; "
+        f"P(China leads) = {c.p_china_leads:.3f}, against closed US models alone "
+        f"{c.p_china_leads_closed:.3f}: {verdict}.",
+        f"Under-sampling Lambda (panel coverage of China over that of the US) is "
+        f"{_triple(c.undersampling)}; the order flips at {c.observed_ratio:.2f}, "
+        f"{'inside' if low < c.observed_ratio < high else 'outside'} that interval.",
+        f"China would lead if the panel covered less than {_percent(c.break_even[1])} % "
+        f"[{_percent(c.break_even[0])}, {_percent(c.break_even[2])}] of its tokens.",
+    ]
+    if v.extrapolated:
+        out.append(
+            f"EXTRAPOLATION: the last benchmark is {v.stale:.0f} weeks older than this week."
+        )
+    return out
+
+
+def correct_view(
+    v: Volumes, table: pd.DataFrame, c: Contest, posterior: Posterior, level: float
+) -> RenderableType:
+    """Lay out the result for a terminal.
+
+    Parameters
+    ----------
+    v : Volumes
+        The week.
+    table : pandas.DataFrame
+        As `offroute.inference.shares.share_table` returns it.
+    c : Contest
+        The comparison.
+    posterior : Posterior
+        Where the result comes from.
+    level : float
+        Probability of the intervals.
+
+    Returns
+    -------
+    rich renderable
+        Heading, table, sentences, provenance.
+    """
+    view = Table(box=None, pad_edge=False, header_style="bold")
+    view.add_column("")
+    for heading in ("panel T/week", "observed %", "corrected %", f"{level:.0%} interval",
+                    "total T/week", "coverage %"):
+        view.add_column(heading, justify="right")
+    for _, row in table.iterrows():
+        view.add_row(
+            row["class"],
+            _tokens(row["panel"]),
+            _percent(row["observed"]),
+            _percent(row["corrected"]),
+            f"[{_percent(row['low'])}, {_percent(row['high'])}]",
+            f"{_tokens(row['tokens'])} [{_tokens(row['tokens_low'])}, "
+            f"{_tokens(row['tokens_high'])}]",
+            f"{_percent(row['coverage'])} [{_percent(row['coverage_low'])}, "
+            f"{_percent(row['coverage_high'])}]",
+        )
+    b = posterior.benchmarks
+    return Group(
+        Text(f"Week of {v.week}, population {v.population}", style="bold"),
+        Text(f"({population(v.population).description})", style="dim"),
+        "",
+        view,
+        "",
+        *[Text(line) for line in statements(v, c)],
+        Text(
+            f"{len(b)} benchmarks in {len(b.families)} families; {posterior.prior.name} prior; "
+            f"{posterior.ess:.0f} effective draws, k-hat {max(posterior.k_hat, 0):.2f}. "
+            "Stealth: no declared origin, as the panel shows it.",
+            style="dim",
+        ),
+        "",
+    )
+
+
+def correct_json(
+    v: Volumes, table: pd.DataFrame, c: Contest, posterior: Posterior, level: float
+) -> dict[str, object]:
+    """Return the result as plain data.
+
+    Parameters
+    ----------
+    v, table, c, posterior, level
+        As for `correct_view`.
+
+    Returns
+    -------
+    dict
+        Population, week, prior, interval level, shares, comparison and diagnostics.
+    """
+    return {
+        "population": v.population,
+        "week": v.week,
+        "prior": posterior.prior.name,
+        "level": level,
+        "weeks_since_last_benchmark": v.stale,
+        "extrapolated": v.extrapolated,
+        "shares": frame_to_records(table),
+        "china_against_us": asdict(c),
+        "benchmarks": list(posterior.benchmarks.ids),
+        "effective_draws": posterior.ess,
+        "k_hat": posterior.k_hat,
+        "log_evidence": posterior.log_evidence,
+    }
+
+
+def correct_document(results: list[dict[str, object]], as_of: str, seed: int) -> str:
+    """Return the JSON document of one run.
+
+    Parameters
+    ----------
+    results : list of dict
+        One entry per population.
+    as_of : str
+        Date to which the usage table speaks.
+    seed : int
+        Seed of the run.
+
+    Returns
+    -------
+    str
+        JSON with a final newline.
+    """
+    head = {"offroute": __version__, "data_as_of": as_of, "seed": seed, "unit": "tokens a week"}
+    return json.dumps({**head, "results": results}, indent=1) + "\n"
+
+
+def plain_text(view: RenderableType, width: int = 110) -> str:
+    """Render without colour, for documents.
+
+    Parameters
+    ----------
+    view : rich renderable
+        What to render.
+    width : int
+        Columns.
+
+    Returns
+    -------
+    str
+        The text.
+    """
+    from rich.console import Console  # noqa: PLC0415 - only documents need a console
+
+    out = StringIO()
+    Console(file=out, width=width, color_system=None).print(view)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
