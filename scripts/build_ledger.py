@@ -28,60 +28,86 @@ RULES = (
     ("no-level", "no level, or no part that maps to the cells of the market"),
 )
 OVERLAP = {
-    "O-T04": "overlap", "M-T03": "overlap", "A-R14": "overlap", "A-R15": "overlap",
-    "A-R16": "overlap", "A-R17": "ratio", "A-R18": "ratio", "A-R19": "overlap",
-    "A-R20": "overlap", "idc_2025_total": "overlap", "idc_2025_total_gatt": "overlap",
-    "frost_2025H2_qwen_wk": "overlap", "X-T12": "overlap", "google_api_2026-07": "overlap",
-    "openai_api_ref_2026-03": "overlap", "menlo_anthropic_2025": "overlap",
-    "a16z_cio_openai": "overlap", "G-T13": "overlap", "G-T14": "overlap", "G-T15": "overlap",
-    "G-T16": "overlap", "G-T17": "overlap", "doubao_2025-12_inst": "overlap",
-    "minimax_rev_2025": "overlap", "portkey_2026-08": "overlap",
-    "G-T01": "before", "G-T18": "before", "A-R01": "before", "zai_2022-12": "before",
-    "zai_2023-12": "before", "zai_2024-12": "before", "doubao_2024-05": "before",
-    "doubao_2024-07": "before", "doubao_2024-09": "before", "doubao_2024-12": "before",
-    "nda_2024-01": "before", "nda_2025-01": "before", "idc_2024_total": "before",
-    "minimax_2024_daily": "before", "S-01": "before",
+    "O-T04": "overlap",
+    "M-T03": "overlap",
+    "A-R14": "overlap",
+    "A-R15": "overlap",
+    "A-R16": "overlap",
+    "A-R17": "ratio",
+    "A-R18": "ratio",
+    "A-R19": "overlap",
+    "A-R20": "overlap",
+    "idc_2025_total": "overlap",
+    "idc_2025_total_gatt": "overlap",
+    "frost_2025H2_qwen_wk": "overlap",
+    "X-T12": "overlap",
+    "google_api_2026-07": "overlap",
+    "openai_api_ref_2026-03": "overlap",
+    "menlo_anthropic_2025": "overlap",
+    "a16z_cio_openai": "overlap",
+    "G-T13": "overlap",
+    "G-T14": "overlap",
+    "G-T15": "overlap",
+    "G-T16": "overlap",
+    "G-T17": "overlap",
+    "doubao_2025-12_inst": "overlap",
+    "minimax_rev_2025": "overlap",
+    "portkey_2026-08": "overlap",
+    "G-T01": "before",
+    "G-T18": "before",
+    "A-R01": "before",
+    "zai_2022-12": "before",
+    "zai_2023-12": "before",
+    "zai_2024-12": "before",
+    "doubao_2024-05": "before",
+    "doubao_2024-07": "before",
+    "doubao_2024-09": "before",
+    "doubao_2024-12": "before",
+    "nda_2024-01": "before",
+    "nda_2025-01": "before",
+    "idc_2024_total": "before",
+    "minimax_2024_daily": "before",
+    "S-01": "before",
 }
 ADOPTION = ("% of Ramp businesses", "% of CIOs", "% of enterprises using", "orgs", "developers")
+
+
+def _first(cases: list[tuple[bool, str]], otherwise: str) -> str:
+    """Return the label of the first case that holds."""
+    return next((label for holds, label in cases if holds), otherwise)
 
 
 def _population(row: pd.Series) -> str:
     """Name the population that a row speaks of by itself."""
     text = f"{row['entity']} {row['unit']} {row['scope']}"
-    if row["channel"] == "openrouter" or "OpenRouter" in text:
-        return "the panel"
-    if "Vercel" in text or row["channel"] == "gateway":
-        return "another gateway"
-    if "startup" in text or "Ramp" in text:
-        return "us-startups"
-    if row["channel"] == "survey":
-        return "us-enterprise"
-    if row["channel"] == "self_host":
-        return "world-with-self-host"
     meters = ("all use", "ll surfaces", "national", "National", "Doubao")
-    if row["channel"] == "consumer" or any(word in text for word in meters):
-        return "world-all-uses"
-    return "world-external-api"
+    meter = row["channel"] == "consumer" or any(word in text for word in meters)
+    cases = [
+        (row["channel"] == "openrouter" or "OpenRouter" in text, "the panel"),
+        ("Vercel" in text or row["channel"] == "gateway", "another gateway"),
+        ("startup" in text or "Ramp" in text, "us-startups"),
+        (row["channel"] == "survey", "us-enterprise"),
+        (row["channel"] == "self_host", "world-with-self-host"),
+        (meter, "world-all-uses"),
+    ]
+    return _first(cases, "world-external-api")
 
 
 def _default_rule(row: pd.Series) -> str:
     """Name the rule that keeps a row out of the likelihood."""
     text = f"{row['id']} {row['entity']} {row['scope']} {row['unit']}"
-    if row["id"] in OVERLAP:
-        return OVERLAP[row["id"]]
-    if "OpenRouter" in f"{row['entity']} {row['unit']}" or row["channel"] == "openrouter":
-        return "openrouter"
-    if "Vercel" in text:
-        return "vercel"
-    if row["quantity_kind"] in ("users", "downloads", "price", "ratio"):
-        return str(row["quantity_kind"])
-    if any(word in row["unit"] for word in ADOPTION):
-        return "adoption"
-    if row["confidence"] == "C":
-        return "tracker"
-    if row["channel"] == "cloud":
-        return "cloud"
-    return "no-level"
+    panel = "OpenRouter" in f"{row['entity']} {row['unit']}" or row["channel"] == "openrouter"
+    kind = str(row["quantity_kind"])
+    cases = [
+        (row["id"] in OVERLAP, OVERLAP.get(row["id"], "")),
+        (panel, "openrouter"),
+        ("Vercel" in text, "vercel"),
+        (kind in ("users", "downloads", "price", "ratio"), kind),
+        (any(word in row["unit"] for word in ADOPTION), "adoption"),
+        (row["confidence"] == "C", "tracker"),
+        (row["channel"] == "cloud", "cloud"),
+    ]
+    return _first(cases, "no-level")
 
 
 def build(source: Path, folder: Path) -> None:

@@ -1,5 +1,12 @@
 """Command line: parse, call, print."""
 
+# ruff: noqa: E402 - the number of threads must be set before numpy is imported
+import os
+
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    # The matrices are small: more threads only wait for each other.
+    os.environ.setdefault(_name, "1")
+
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +112,8 @@ DEFAULT_POPULATIONS = ("outside-china-external-api", "world-external-api")
     "world-all-uses`, `offroute correct --by lab --level 0.95 --json out.json --csv out.csv`"
 )
 @refusals
-def correct(  # numpydoc ignore=PR01  # noqa: PLR0913 - one parameter an option
+def correct(  # numpydoc ignore=PR01
+    *,
     week: Annotated[
         str | None,
         typer.Option(metavar="DAY", help="A day of the week; default: the latest full week."),

@@ -2,8 +2,8 @@ r"""Draws of the evidence synthesis by tempered sequential Monte Carlo on the po
 
 Exact figures about one unit (the core) are close to linear: their posterior at every node of the
 hyper-parameters is Gaussian but for a small correction. Sums over labs and one-sided rows (the
-rest) bend too much to be linearised and enter exactly. Both corrections get a power that grows from 0 to
-1,
+rest) bend too much to be linearised and enter exactly. Both corrections get a power that grows from
+0 to 1,
 
 .. math:: \log r_\lambda(\phi) = \lambda\,[\log N(e; 0, S) + \log P(side) -
    \log N(\tilde e_{core}; 0, S_{core})],
@@ -190,7 +190,7 @@ def _component(p: Problem, node: int, column: int) -> _Component:
     bad = white @ members.T
     return _Component(
         mean=mu + gain @ fit.target[node],
-        root=np.linalg.cholesky(V),
+        root=np.asarray(np.linalg.cholesky(V)),
         gradient=A,
         target=fit.target[node] + A @ mu,
         white=white,

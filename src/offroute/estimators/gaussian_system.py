@@ -17,8 +17,6 @@ close: only sums over labs and prices over tiers bend it.
 from dataclasses import dataclass
 
 import numpy as np
-
-from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from offroute._typing import FloatArray, IntArray
@@ -27,6 +25,7 @@ from offroute.measurement.market import GROUPS, Market
 
 _CENTRE_DRAWS = 4000
 _CENTRE_SEED = 20260601
+_BISECTIONS = 60
 _CLOSED = np.array([g.endswith("closed") for g in GROUPS], dtype=np.float64)
 _CHINA = np.array([g.startswith("China") for g in GROUPS], dtype=np.float64)
 
@@ -70,7 +69,20 @@ class Features:
 
 
 def sum_units(features: Features, values: FloatArray) -> FloatArray:
-    """Sum over the cells of each unit; the last axis goes from cells to units."""
+    """Sum over the cells of each unit.
+
+    Parameters
+    ----------
+    features : Features
+        Design.
+    values : ndarray, shape (..., C)
+        Values by cell.
+
+    Returns
+    -------
+    ndarray, shape (..., U)
+        Sums by unit.
+    """
     starts = np.searchsorted(features.unit, np.arange(len(features.group)))
     out: FloatArray = np.add.reduceat(values, starts, axis=-1)
     return out
@@ -155,13 +167,19 @@ def _neutral_centre(
         starts = np.searchsorted(unit, np.arange(len(company)))
         scale = np.add.reduceat(np.broadcast_to(market.Xs[a], part.shape), starts, axis=1)
         D = part * (np.exp(u) * scale / np.add.reduceat(part, starts, axis=1))[:, unit]
-        side = [np.log(D[:, k].sum(axis=1) / market.X[a, k].sum())
-                for k in (market.is_us, market.is_china)]
+        side = [
+            np.log(D[:, k].sum(axis=1) / market.X[a, k].sum())
+            for k in (market.is_us, market.is_china)
+        ]
         values.append(side[0] - side[1])
     A = np.concatenate(values)
-    return float(
-        brentq(lambda c: float(ndtr((A - c) / prior.b_china_sd).mean()) - 0.5, A.min(), A.max())
-    )
+    low, high = float(A.min()), float(A.max())
+    # Bisection to the last bit; scipy.optimize would double the time of the first import.
+    for _ in range(_BISECTIONS):
+        centre = 0.5 * (low + high)
+        above = ndtr((A - centre) / prior.b_china_sd).mean() > 0.5  # noqa: PLR2004 - one half
+        low, high = (centre, high) if above else (low, centre)
+    return centre
 
 
 def cell_volume(

@@ -56,8 +56,6 @@ class Laplace:
         Solution of ``Sigma alpha = target``.
     log_evidence : ndarray, shape (B,)
         Laplace approximation of the log density of the benchmarks.
-    iterations : int
-        Gauss-Newton steps taken.
     """
 
     tau: FloatArray
@@ -70,7 +68,6 @@ class Laplace:
     target: FloatArray
     alpha: FloatArray
     log_evidence: FloatArray
-    iterations: int
 
 
 def error_covariance(b: Benchmarks, prior: Prior, omega: FloatArray) -> FloatArray:
@@ -145,13 +142,33 @@ def _predict(
     return wD, np.log(inside + wD.sum(axis=2))
 
 
-def _objective(
-    b: Benchmarks, root: FloatArray, h: FloatArray, quadratic: FloatArray
-) -> FloatArray:
+def _objective(b: Benchmarks, root: FloatArray, h: FloatArray, quadratic: FloatArray) -> FloatArray:
     """Negative log posterior of each node up to a constant, shape (B,)."""
     white = (root @ (b.y - b.off - h)[:, :, None])[:, :, 0]
     out: FloatArray = 0.5 * (quadratic + (white**2).sum(axis=1))
     return out
+
+
+def _line_search(
+    target: tuple[Features, Benchmarks, FloatArray, FloatArray],
+    state: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+    step: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Halve the step of each node until its density does not fall; prior terms are bilinear."""
+    features, b, inside, root = target
+    G, xi, quadratic, last = state
+    G_step, xi_step, cross, own = step
+    damp = np.ones(len(xi))
+    for _ in range(_HALVINGS):
+        trial, trial_xi = G + damp[:, None, None] * G_step, xi + damp[:, None] * xi_step
+        norm = (1 - damp) ** 2 * quadratic + 2 * damp * (1 - damp) * cross + damp**2 * own
+        wD, h = _predict(features, b, inside, trial, trial_xi)
+        value = _objective(b, root, h, norm)
+        worse = ~(value <= last + _TOLERANCE)
+        if not worse.any():
+            break
+        damp = np.where(worse, 0.5 * damp, damp)
+    return trial, trial_xi, norm, wD, h, value
 
 
 def laplace(
@@ -201,7 +218,7 @@ def laplace(
     wD, h = _predict(features, b, inside, G, xi)
     quadratic = np.zeros(len(tau))
     value = _objective(b, root, h, quadratic)
-    for iteration in range(1, _MAX_ITERATIONS + 1):
+    for _ in range(_MAX_ITERATIONS):
         cell = wD / np.exp(h)[:, :, None]
         J = sum_units(features, cell)
         part = np.exp(features.mix[b.week] + xi[:, None, :])
@@ -225,17 +242,10 @@ def laplace(
         xi_step = (alpha[:, None, :] @ JK_split)[:, 0] - xi
         cross = (linear * alpha).sum(axis=1)
         own = (alpha * (target - (S @ alpha[:, :, None])[:, :, 0])).sum(axis=1)
-        damp, last = np.ones(len(tau)), value
-        for _ in range(_HALVINGS):
-            trial, trial_xi = G + damp[:, None, None] * G_step, xi + damp[:, None] * xi_step
-            norm = (1 - damp) ** 2 * quadratic + 2 * damp * (1 - damp) * cross + damp**2 * own
-            wD, h = _predict(features, b, inside, trial, trial_xi)
-            value = _objective(b, root, h, norm)
-            worse = ~(value <= last + _TOLERANCE)
-            if not worse.any():
-                break
-            damp = np.where(worse, 0.5 * damp, damp)
-        G, xi, quadratic = trial, trial_xi, norm
+        last = value
+        G, xi, quadratic, wD, h, value = _line_search(
+            (features, b, inside, root), (G, xi, quadratic, value), (G_step, xi_step, cross, own)
+        )
         gain = float((last - value).max())
         if gain < _TOLERANCE:
             break
@@ -248,11 +258,24 @@ def laplace(
         )
     logdet = np.linalg.slogdet(Sigma)[1]
     evidence = -0.5 * (logdet + (target * alpha).sum(axis=1) + len(b) * _LOG_2PI)
-    return Laplace(tau, omega, s_rw, J, J_split, Sigma, S, target, alpha, evidence, iteration)
+    return Laplace(tau, omega, s_rw, J, J_split, Sigma, S, target, alpha, evidence)
 
 
 def company_kernel(features: Features, tau: FloatArray) -> FloatArray:
-    """Prior covariance of the time-constant part of the units at each node, shape (B, U, U)."""
+    """Prior covariance of the part of the units that does not change in time.
+
+    Parameters
+    ----------
+    features : Features
+        Design.
+    tau : ndarray, shape (B,)
+        Scale of the companies at each node.
+
+    Returns
+    -------
+    ndarray, shape (B, U, U)
+        One matrix per node.
+    """
     same = features.company[:, None] == features.company[None, :]
     K: FloatArray = (features.fixed @ features.fixed.T)[None] + tau[:, None, None] ** 2 * same
     return K

@@ -27,14 +27,18 @@ class Points:
         Week and unit of each point.
     row, point : ndarray of int, shape (p,)
         Pairs of a benchmark and one of its points, ordered by benchmark.
-    first : ndarray of int, shape (n,)
-        First pair of each benchmark.
+    even : ndarray, shape (m, n)
+        Weight of a point in a benchmark that weighs all tiers of the unit alike.
+    tilted : ndarray of int, shape (r,)
+        Pairs whose benchmark weighs the tiers unlike each other (prices, or some tiers only).
     cells : ndarray of int, shape (q,)
-        Cells of the units of the pairs, ordered by pair.
-    start : ndarray of int, shape (p,)
-        First cell of each pair.
+        Cells of the units of the tilted pairs, ordered by pair.
+    start : ndarray of int, shape (r,)
+        First cell of each tilted pair.
     mix, w : ndarray, shape (q,)
         Log panel mix and weight of the cells in the benchmark.
+    spread : ndarray, shape (r, n)
+        Which benchmark a tilted pair belongs to.
     inside : ndarray, shape (n,)
         Panel tokens or dollars that the benchmark contains.
     """
@@ -43,11 +47,13 @@ class Points:
     unit: IntArray
     row: IntArray
     point: IntArray
-    first: IntArray
+    even: FloatArray
+    tilted: IntArray
     cells: IntArray
     start: IntArray
     mix: FloatArray
     w: FloatArray
+    spread: FloatArray
     inside: FloatArray
 
 
@@ -69,27 +75,33 @@ def build_points(market: Market, features: Features, b: Benchmarks) -> Points:
         Index arrays.
     """
     pairs: list[tuple[int, int, int]] = []
-    cells: list[IntArray] = []
     for i in range(len(b)):
-        for u in np.unique(features.unit[b.w[i] > 0]):
-            pairs.append((i, int(b.week[i]), int(u)))
-            cells.append(np.flatnonzero(features.unit == u))
-    row = np.array([x[0] for x in pairs], dtype=np.int64)
+        pairs += [(i, int(b.week[i]), int(u)) for u in np.unique(features.unit[b.w[i] > 0])]
     places = sorted({x[1:] for x in pairs})
     number = {place: j for j, place in enumerate(places)}
-    sizes = np.array([len(c) for c in cells])
-    flat = np.concatenate(cells)
-    of_row = np.repeat(row, sizes)
+    row = np.array([x[0] for x in pairs], dtype=np.int64)
+    point = np.array([number[x[1:]] for x in pairs], dtype=np.int64)
+    of_pair = [np.flatnonzero(features.unit == x[2]) for x in pairs]
+    alike = np.array([np.ptp(b.w[i, c]) == 0 for i, c in zip(row, of_pair, strict=True)])
+    even = np.zeros((len(places), len(b)))
+    for k in np.flatnonzero(alike):
+        even[point[k], row[k]] = b.w[row[k], of_pair[k][0]]
+    tilted = np.flatnonzero(~alike)
+    sizes = np.array([len(of_pair[k]) for k in tilted], dtype=np.int64)
+    cells = np.concatenate([of_pair[k] for k in tilted] or [np.zeros(0, dtype=np.int64)])
+    of_row = np.repeat(row[tilted], sizes)
     return Points(
         week=np.array([x[0] for x in places], dtype=np.int64),
         unit=np.array([x[1] for x in places], dtype=np.int64),
         row=row,
-        point=np.array([number[x[1:]] for x in pairs], dtype=np.int64),
-        first=np.searchsorted(row, np.arange(len(b))),
-        cells=flat,
-        start=np.concatenate([[0], np.cumsum(sizes)[:-1]]),
-        mix=features.mix[b.week[of_row], flat],
-        w=b.w[of_row, flat],
+        point=point,
+        even=even,
+        tilted=tilted,
+        cells=cells,
+        start=np.cumsum(sizes) - sizes,
+        mix=features.mix[b.week[of_row], cells],
+        w=b.w[of_row, cells],
+        spread=(row[tilted][:, None] == np.arange(len(b))).astype(np.float64),
         inside=b.iota * (b.w * market.X[b.week]).sum(axis=1),
     )
 
@@ -110,12 +122,14 @@ def predict(points: Points, phi: FloatArray) -> FloatArray:
         Log tokens, dollars or common multiples a week.
     """
     m = len(points.week)
-    part = np.exp(points.mix + phi[:, m + points.cells])
-    weight = np.add.reduceat(part * points.w, points.start, axis=1)
-    weight /= np.add.reduceat(part, points.start, axis=1)
-    volume = np.exp(phi[:, points.point]) * weight
-    h: FloatArray = np.log(points.inside + np.add.reduceat(volume, points.first, axis=1))
-    return h
+    volume = np.exp(phi[:, :m])
+    total = points.inside + volume @ points.even
+    if len(points.tilted):
+        part = np.exp(points.mix + phi[:, m + points.cells])
+        weight = np.add.reduceat(part * points.w, points.start, axis=1)
+        weight /= np.add.reduceat(part, points.start, axis=1)
+        total += (volume[:, points.point[points.tilted]] * weight) @ points.spread
+    return np.asarray(np.log(total))
 
 
 def prior_covariance(
@@ -146,17 +160,44 @@ def prior_covariance(
     K: FloatArray = company_kernel(features, np.array([tau]))[0][np.ix_(unit, unit)]
     K = K + s_rw**2 * walk_kernel(elapsed, elapsed) * (unit[:, None] == unit[None, :])
     same = group[:, None] == group[None, :]
-    return K + np.outer(rise, rise) * (prior.beta_sd**2 + prior.beta_group_sd**2 * same)
+    out: FloatArray = K + np.outer(rise, rise) * (prior.beta_sd**2 + prior.beta_group_sd**2 * same)
+    return out
 
 
 def prior_mean(points: Points, features: Features) -> FloatArray:
-    """Prior mean of the points, shape (m + C,)."""
+    """Prior mean of the points.
+
+    Parameters
+    ----------
+    points, features : Points, Features
+        Where the benchmarks look, and the design.
+
+    Returns
+    -------
+    ndarray, shape (m + C,)
+        Mean log volumes, then zeros for the split.
+    """
     level = features.mu[points.week, points.unit]
-    return np.concatenate([level, np.zeros(len(features.unit))])
+    return np.asarray(np.concatenate([level, np.zeros(len(features.unit))]))
 
 
 def core_gradient(points: Points, features: Features, fit: Laplace, node: int) -> FloatArray:
-    """Linear map from the points to the linearised core, shape (n_core, m + C)."""
+    """Linear map from the points to the linearised core.
+
+    Parameters
+    ----------
+    points, features : Points, Features
+        Where the benchmarks look, and the design.
+    fit : Laplace
+        Linearised posterior.
+    node : int
+        Node of the grid.
+
+    Returns
+    -------
+    ndarray, shape (n_core, m + C)
+        Derivatives of the core with respect to the points.
+    """
     n_core, m = fit.target.shape[1], len(points.week)
     out = np.zeros((n_core, m + len(features.unit)))
     pair = np.flatnonzero(points.row < n_core)
@@ -167,10 +208,33 @@ def core_gradient(points: Points, features: Features, fit: Laplace, node: int) -
 
 
 def prior_field(
-    features: Features, prior: Prior, hyper: tuple[float, float], dates: IntArray, k: int,
+    features: Features,
+    prior: Prior,
+    hyper: tuple[float, float],
+    dates: IntArray,
+    k: int,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Draw base (k, U), beta as a deviation (k, G) and walks (k, U, dates) from the prior."""
+    """Draw the field from its prior.
+
+    Parameters
+    ----------
+    features, prior : Features, Prior
+        Design and scales.
+    hyper : tuple of float
+        tau and s_rw.
+    dates : ndarray of int
+        Weeks of the walks, sorted.
+    k : int
+        Number of draws.
+    rng : Generator
+        Randomness.
+
+    Returns
+    -------
+    base, beta, walk : ndarray, shapes (k, U), (k, G), (k, U, dates)
+        beta is a deviation from its prior mean.
+    """
     tau, s_rw = hyper
     base = rng.standard_normal((k, features.fixed.shape[1])) @ features.fixed.T
     base += tau * rng.standard_normal((k, int(features.company.max()) + 1))[:, features.company]
@@ -199,8 +263,8 @@ def field_given_points(
 
     Parameters
     ----------
-    points, features, prior
-        As above.
+    points, features, prior : Points, Features, Prior
+        Where the benchmarks look, the design and the scales.
     hyper : tuple of float
         tau and s_rw.
     G : ndarray, shape (k, m)

@@ -5,6 +5,10 @@ from scipy.special import logsumexp
 
 from offroute._typing import FloatArray
 
+_NEARLY_EXPONENTIAL = 1e-6
+_MIN_TAIL = 5
+_TIED = 1e-12
+
 
 def _generalized_pareto(x: FloatArray) -> tuple[float, float]:
     """Zhang-Stephens estimate of shape and scale from sorted exceedances `x`."""
@@ -53,21 +57,17 @@ def pareto_smooth(log_ratio: FloatArray) -> tuple[FloatArray, float]:
     n = len(log_weight)
     m = int(min(0.2 * n, 3 * np.sqrt(n)))
     order = np.argsort(log_weight, kind="stable")
-    tail = order[n - m :]
     cut = np.exp(log_weight[order[n - m - 1]])
-    x = np.exp(log_weight[tail]) - cut
-    if m < 5 or x[0] <= 0 or x[-1] <= 1e-12:  # noqa: PLR2004 - fewer than five points fit nothing
-        positive = x > 0
-        if m < 5 or positive.sum() < 5 or x[-1] <= 1e-12:  # noqa: PLR2004
-            w = np.exp(log_weight - logsumexp(log_weight))
-            return w, 0.0
-        tail, x = tail[positive], x[positive]
-        m = len(x)
+    tail = order[n - m :]
+    tail = tail[np.exp(log_weight[tail]) > cut + _TIED]
+    if len(tail) < _MIN_TAIL:
+        return np.exp(log_weight - logsumexp(log_weight)), 0.0
+    m, x = len(tail), np.exp(log_weight[tail]) - cut
     k_hat, scale = _generalized_pareto(x)
     p = (np.arange(m) + 0.5) / m
-    smooth = cut + scale * (
-        np.expm1(-k_hat * np.log1p(-p)) / k_hat if abs(k_hat) > 1e-6 else -np.log1p(-p)
-    )
+    exponential = abs(k_hat) <= _NEARLY_EXPONENTIAL
+    excess = -np.log1p(-p) if exponential else np.expm1(-k_hat * np.log1p(-p)) / k_hat
+    smooth = cut + scale * excess
     log_weight = log_weight.copy()
     log_weight[tail] = np.minimum(np.log(smooth), 0.0)
     return np.exp(log_weight - logsumexp(log_weight)), k_hat

@@ -25,7 +25,7 @@ from offroute.measurement.ledger import Benchmarks, take
 from offroute.measurement.market import Market
 
 _NODES = (4, 3, 4)
-_PROPOSALS = 4
+_PROPOSALS = 3
 _MOVES = 4
 _MAX_K_HAT = 0.7
 _MIN_ESS = 200.0

@@ -77,9 +77,7 @@ def volumes(posterior: Posterior, week: int) -> Volumes:
     X = np.append(market.X[week], market.stealth[week])
     extra = np.full((len(D), 1), market.stealth[week])
     labels = pd.DataFrame({"group": market.groups, "lab": market.labs, "tier": market.tiers})
-    labels["origin"] = labels["group"].map(
-        lambda g: g if g == "Rest of world" else g.split(" ")[0]
-    )
+    labels["origin"] = labels["group"].map(lambda g: g if g == "Rest of world" else g.split(" ")[0])
     labels["weights"] = np.where(labels["group"].str.endswith("closed"), "closed", "open")
     labels.loc[len(labels)] = "Stealth"
     last = int(posterior.benchmarks.week.max()) if len(posterior.benchmarks) else 0
@@ -151,6 +149,9 @@ def share_table(v: Volumes, *, by: str = "group", level: float = 0.9) -> pd.Data
     """
     check_probability(level, name="level")
     names, X, Y = sum_classes(v, by)
+    # Undeclared models are absent in some weeks: a class without any token has no coverage.
+    seen = Y.max(axis=0) > 0
+    names, X, Y = [n for n, keep in zip(names, seen, strict=True) if keep], X[seen], Y[:, seen]
     q = [0.5 - level / 2, 0.5, 0.5 + level / 2]
     share = np.quantile(Y / Y.sum(axis=1, keepdims=True), q, axis=0)
     total = np.quantile(Y, q, axis=0)

@@ -215,8 +215,10 @@ def build_benchmarks(
     reasons = rows["reason"].where(
         rows["use"] != "likelihood", f"says nothing about {population}: no row of the crosswalk"
     )
-    far = (rows["use"] == "likelihood") & rows["factor"].notna() & np.array(
-        [g[1] > _MAX_GAP_DAYS for g in gap]
+    far = (
+        (rows["use"] == "likelihood")
+        & rows["factor"].notna()
+        & np.array([g[1] > _MAX_GAP_DAYS for g in gap])
     )
     reasons = reasons.where(~far, "measured in a week that the panel does not have")
     used = (rows["use"] == "likelihood") & rows["factor"].notna() & ~far

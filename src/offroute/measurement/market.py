@@ -1,6 +1,7 @@
 """The panel as the central model sees it: cells by week, smoothed volume, effective price."""
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ class Market:
     price : ndarray, shape (T, C)
         Effective price, USD per token, cache reads included.
     by_model : ndarray of bool, shape (T,)
-        Whether the week has all seven days and is known by model, not only by lab.
+        Whether the week is known by model, not only by lab.
     stealth : ndarray, shape (T,)
         Panel tokens a week of models without a declared maker; they belong to no cell.
     """
@@ -75,7 +76,7 @@ class Market:
         """Group of each unit: that of most of its smoothed volume at the anchor, shape (U,)."""
         volume = np.zeros((int(self.unit.max()) + 1, len(GROUPS)))
         np.add.at(volume, (self.unit, self.group_index), self.Xs[self.anchor])
-        return volume.argmax(axis=1)
+        return np.asarray(volume.argmax(axis=1), dtype=np.int64)
 
     @property
     def is_china(self) -> np.ndarray:
@@ -110,14 +111,12 @@ def week_index(market: Market, week: str) -> int:
     """
     span = f"{market.weeks[0]} to {market.weeks[-1]}"
     try:
-        day = np.datetime64(week, "D")
+        day = date.fromisoformat(week)
     except ValueError:
-        day = np.datetime64("NaT")
-    if np.isnat(day):
         raise UnknownWeek(
             "week", got=repr(week), rule="it must be an ISO date", next_step=f"Try one from {span}."
-        )
-    monday = day - np.timedelta64((day.astype("int64") - 4) % 7, "D")
+        ) from None
+    monday = np.datetime64(day - timedelta(days=day.weekday()), "D")
     found = np.flatnonzero(market.weeks == monday)
     if not len(found):
         nearest = market.weeks[np.argmin(np.abs(market.weeks - monday))]
@@ -131,7 +130,7 @@ def week_index(market: Market, week: str) -> int:
 
 
 def latest_full_week(market: Market) -> str:
-    """Return the Monday of the latest week that is known by model, all seven days of it.
+    """Return the Monday of the latest week that is known by model.
 
     Parameters
     ----------
@@ -173,7 +172,7 @@ def effective_prices(models: pd.DataFrame, composition: pd.DataFrame) -> pd.Seri
         register[["lab", "weights"]], on="model", how="inner"
     )
 
-    def shares(keys: list[str]) -> pd.DataFrame:
+    def _shares(keys: list[str]) -> pd.DataFrame:
         total = rows.groupby(keys)[["prompt", "completion", "cached"]].sum()
         return pd.DataFrame(
             {
@@ -185,8 +184,8 @@ def effective_prices(models: pd.DataFrame, composition: pd.DataFrame) -> pd.Seri
     priced = register[(register["variant"] != "free") & (register["prompt"] > 0)].dropna(
         subset=["prompt", "completion"]
     )
-    own = shares(["lab", "weights"]).reindex(pd.MultiIndex.from_frame(priced[["lab", "weights"]]))
-    pooled = shares(["weights"]).reindex(priced["weights"])
+    own = _shares(["lab", "weights"]).reindex(pd.MultiIndex.from_frame(priced[["lab", "weights"]]))
+    pooled = _shares(["weights"]).reindex(priced["weights"])
     o = own["o"].fillna(pd.Series(pooled["o"].to_numpy(), own.index)).to_numpy()
     kappa = own["kappa"].fillna(pd.Series(pooled["kappa"].to_numpy(), own.index)).to_numpy()
     prompt, completion = priced["prompt"].to_numpy(), priced["completion"].to_numpy()
@@ -242,32 +241,30 @@ def build_market(
     frame = complete_other(usage, models, by=("author", *_CELL))
     frame = _split_labs(frame, named)
     frame["rate"] = frame["tokens"] * 7.0 / frame["days"]
-    starts, t = np.unique(frame["week_start"].to_numpy().astype("datetime64[D]"), return_inverse=True)
+    starts, t = np.unique(_monday(frame), return_inverse=True)
     elapsed = (starts - starts[0]).astype("int64") / 7.0
     rate = frame["rate"].to_numpy()
     labels = _cell_labels(frame, t, rate / np.bincount(t, rate)[t])
     cells = {k for k in labels.values() if k[1] in GROUPS}
     units = {c[:2] for c in cells}
     cells |= {(*u, "unclassified") for u in off_panel if u not in units}
-    order = sorted(
-        cells, key=lambda c: (_unit_of(c), GROUPS.index(c[1]), TIERS.index(c[2]))
-    )
+    order = sorted(cells, key=lambda c: (_unit_of(c), GROUPS.index(c[1]), TIERS.index(c[2])))
     position = {key: order.index(c) for key, c in labels.items() if c[1] in GROUPS}
 
-    def arrange(rows: pd.DataFrame, values: FloatArray) -> FloatArray:
+    def _arrange(rows: pd.DataFrame, values: FloatArray) -> FloatArray:
         keys = zip(*(rows[column] for column in _CELL), strict=True)
         cell = np.array([position.get(key, -1) for key in keys], dtype=np.int64)
-        week = np.searchsorted(starts, rows["week_start"].to_numpy().astype("datetime64[D]"))
+        week = np.searchsorted(starts, _monday(rows))
         return _sum(week, cell, values, (len(starts), len(order)))
 
-    X = arrange(frame, rate)
+    X = _arrange(frame, rate)
     Xs = _ewm(X, elapsed, halflife)
     Xs = np.maximum(Xs, _FLOOR * Xs.sum(axis=1, keepdims=True))
     names = list(dict.fromkeys(_unit_of(c) for c in order))
     unit = np.array([names.index(_unit_of(c)) for c in order], dtype=np.int64)
     priced = named[(named["basis"] == "model") & named["effective_price"].notna()]
     tokens = priced["tokens"].to_numpy(dtype=np.float64)
-    spend = arrange(priced, tokens * priced["effective_price"].to_numpy())
+    spend = _arrange(priced, tokens * priced["effective_price"].to_numpy())
     nests = [unit, np.array([GROUPS.index(c[1]) for c in order])]
     return Market(
         weeks=starts,
@@ -279,12 +276,9 @@ def build_market(
         unit=unit,
         X=X,
         Xs=Xs,
-        price=_fill_prices(spend, arrange(priced, tokens), nests),
-        by_model=np.isin(
-            starts, usage.loc[(usage["basis"] == "model") & (usage["days"] == 7), "week_start"]  # noqa: PLR2004
-            .to_numpy().astype("datetime64[D]")
-        ),
-        stealth=np.bincount(t, np.where(frame["group"] == "Stealth", rate, 0.0)),
+        price=_fill_prices(spend, _arrange(priced, tokens), nests),
+        by_model=np.isin(starts, np.unique(_monday(named[named["basis"] == "model"]))),
+        stealth=_sum(t, np.where(frame["group"] == "Stealth", 0, -1), rate, (len(starts), 1))[:, 0],
     )
 
 
@@ -316,13 +310,17 @@ def _unit_of(cell: tuple[str, str, str]) -> tuple[int, str]:
     return (GROUPS.index("China open") if group.startswith("China") else place, lab)
 
 
-def _sum(
-    t: IntArray, cell: IntArray, value: FloatArray, shape: tuple[int, int]
-) -> FloatArray:
+def _monday(frame: pd.DataFrame) -> np.ndarray:
+    """Week of each row as days."""
+    return frame["week_start"].to_numpy().astype("datetime64[D]")
+
+
+def _sum(t: IntArray, cell: IntArray, value: FloatArray, shape: tuple[int, int]) -> FloatArray:
     """Sum values by week and cell; rows of no cell (negative index) are left out."""
     keep = cell >= 0
-    flat = np.bincount(t[keep] * shape[1] + cell[keep], value[keep], shape[0] * shape[1])
-    return flat.reshape(shape)
+    out = np.zeros(shape)
+    np.add.at(out, (t[keep], cell[keep]), value[keep])
+    return out
 
 
 def _split_labs(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
@@ -345,10 +343,9 @@ def _split_labs(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
 
 def _fill_prices(spend: FloatArray, rate: FloatArray, nests: list[IntArray]) -> FloatArray:
     """Price over four weeks; gaps take the nearest week, then the unit's mean, then the group's."""
-    spend = pd.DataFrame(spend).rolling(4, min_periods=1).sum()
-    rate = pd.DataFrame(rate).rolling(4, min_periods=1).sum()
-    log_p = np.log(spend.where(rate > 0) / rate.where(rate > 0)).ffill().bfill()
+    money, tokens = (pd.DataFrame(x).rolling(4, min_periods=1).sum() for x in (spend, rate))
+    log_p = pd.DataFrame(np.log(money.where(tokens > 0) / tokens.where(tokens > 0))).ffill().bfill()
     for nest in [*nests, np.zeros(log_p.shape[1], dtype=np.int64)]:
         mean = log_p.T.groupby(nest).transform("mean").T
         log_p = log_p.fillna(mean)
-    return np.exp(log_p.to_numpy())
+    return np.asarray(np.exp(log_p.to_numpy(dtype=np.float64)))

@@ -95,8 +95,14 @@ def correct_view(
     """
     view = Table(box=None, pad_edge=False, header_style="bold")
     view.add_column("")
-    for heading in ("panel T/week", "observed %", "corrected %", f"{level:.0%} interval",
-                    "total T/week", "coverage %"):
+    for heading in (
+        "panel T/week",
+        "observed %",
+        "corrected %",
+        f"{level:.0%} interval",
+        "total T/week",
+        "coverage %",
+    ):
         view.add_column(heading, justify="right")
     for _, row in table.iterrows():
         view.add_row(
@@ -135,7 +141,7 @@ def correct_json(
 
     Parameters
     ----------
-    v, table, c, posterior, level
+    v, table, c, posterior, level : Volumes, DataFrame, Contest, Posterior, float
         As for `correct_view`.
 
     Returns
