@@ -32,11 +32,14 @@ from offroute.estimators.points import (
 from offroute.estimators.prior import Prior
 from offroute.estimators.psis import pareto_smooth
 from offroute.measurement.ledger import Benchmarks, take
+from offroute.measurement.market import GROUPS
 
 #: Proposals come in blocks of one component, so that few components have to be factorised.
 _BLOCK = 40
 #: Shrinks of a slice after which a draw stays where it is; that leaves the target invariant.
 _SHRINKS = 6
+_EXTRA_MOVES = 24
+_WANTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ class Draws:
     hyper : ndarray, shape (k, 3)
         tau, omega and s_rw of each draw.
     error : ndarray, shape (k, n)
-        Exact error of each benchmark, core first.
+        Exact error y - off - h of each benchmark.
+    unreliable : ndarray of int, shape (k,)
+        Family of the core that is unreliable in the draw, -1 for none.
     """
 
     base: FloatArray
@@ -68,6 +73,7 @@ class Draws:
     weeks: IntArray
     hyper: FloatArray
     error: FloatArray
+    unreliable: IntArray
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,7 @@ class _Component:
     log_odds: float
     bound: FloatArray
     level: float
+    unreliable: int
     hyper: tuple[float, float, float]
 
 
@@ -199,6 +206,7 @@ def _component(p: Problem, node: int, column: int) -> _Component:
         log_odds=float(np.log(prior.p_unreliable / (1 - prior.p_unreliable)))
         if len(members)
         else 0.0,
+        unreliable=column - 1,
         level=float(np.log(np.diag(white)[p.n_core :]).sum()),
         bound=(-b.side / np.sqrt(b.s**2 + b.q**2 + omega**2 * ~b.flat[b.family]))[b.side != 0],
         hyper=(hyper[0], omega, hyper[1]),
@@ -347,8 +355,52 @@ def draw(
         power, k_hat = step, max(k_hat, k)
         for _ in range(n_moves):
             phi, ratio = _slice_move(p, components, of, phi, ratio, power, rng)
+    # Clones of one proposal part only by moving: go on until enough of them have.
+    level = phi[:, : len(p.points.week)] @ _contrast(p)
+    for _ in range(_EXTRA_MOVES):
+        if effective_draws(level, ancestor) >= _WANTED * n_draws:
+            break
+        phi, ratio = _slice_move(p, components, of, phi, ratio, power, rng)
+        level = phi[:, : len(p.points.week)] @ _contrast(p)
     mix = rng.permutation(n_draws)
     return _expand(p, components, of[mix], phi[mix], weeks, rng), k_hat, log_norm, ancestor[mix]
+
+
+def _contrast(p: Problem) -> FloatArray:
+    """Weights of the points in the mean log volume of China less that of the US, shape (m,)."""
+    group = p.features.group[p.points.unit]
+    out = np.zeros(len(group))
+    for sign, first in ((1.0, "China"), (-1.0, "US")):
+        of = np.array([GROUPS[g].startswith(first) for g in group], dtype=bool)
+        out[of] = sign / max(int(of.sum()), 1)
+    return out
+
+
+def effective_draws(x: FloatArray, ancestor: IntArray) -> float:
+    r"""Effective number of draws that descend from common ancestors.
+
+    .. math:: k_{eff} = k^2 s^2 / \sum_a \big(\sum_{i \in a} (x_i - \bar x)\big)^2
+
+    Parameters
+    ----------
+    x : ndarray, shape (k,)
+        A functional of the draws.
+    ancestor : ndarray of int, shape (k,)
+        Cluster of each draw.
+
+    Returns
+    -------
+    float
+        k over the design effect of the clusters, at most k.
+
+    Examples
+    --------
+    >>> effective_draws(np.array([1.0, 1.0, 2.0, 2.0]), np.array([0, 0, 1, 1]))
+    2.0
+    """
+    deviation = x - x.mean()
+    between = (np.bincount(ancestor, deviation) ** 2).sum()
+    return float(min(len(x), len(x) * (deviation @ deviation) / between))
 
 
 def _expand(
@@ -379,4 +431,5 @@ def _expand(
     for rows, slope in out:
         beta[rows] = slope + p.prior.beta
     error = p.b.y - p.b.off - predict(p.points, phi)
-    return Draws(base, phi[:, m:], beta, walk, dates[keep], hyper, error)
+    bad = np.array([c.unreliable for c in components], dtype=np.int64)[of]
+    return Draws(base, phi[:, m:], beta, walk, dates[keep], hyper, error, bad)

@@ -15,7 +15,14 @@ from scipy.special import logsumexp
 
 from offroute._random import RngLike, resolve_rng
 from offroute._typing import FloatArray, IntArray
-from offroute.estimators.draws import Draws, Problem, draw, family_shift, off_platform
+from offroute.estimators.draws import (
+    Draws,
+    Problem,
+    draw,
+    effective_draws,
+    family_shift,
+    off_platform,
+)
 from offroute.estimators.gaussian_system import Features, build_features
 from offroute.estimators.linearise import Laplace, half_normal_nodes, laplace
 from offroute.estimators.points import build_points
@@ -40,7 +47,7 @@ class Posterior:
     market : Market
         The panel.
     benchmarks : Benchmarks
-        The evidence, with the population.
+        The evidence, with the population; exact figures about one unit come first.
     prior : Prior
         The prior.
     features : Features
@@ -90,33 +97,6 @@ def hyper_grid(prior: Prior) -> tuple[tuple[FloatArray, FloatArray, FloatArray],
     return (grids[0].ravel(), grids[1].ravel(), grids[2].ravel()), log_weight
 
 
-def effective_draws(x: FloatArray, ancestor: IntArray) -> float:
-    r"""Effective number of draws that descend from common ancestors.
-
-    .. math:: k_{eff} = k^2 s^2 / \sum_a \big(\sum_{i \in a} (x_i - \bar x)\big)^2
-
-    Parameters
-    ----------
-    x : ndarray, shape (k,)
-        A functional of the draws.
-    ancestor : ndarray of int, shape (k,)
-        Cluster of each draw.
-
-    Returns
-    -------
-    float
-        k over the design effect of the clusters, at most k.
-
-    Examples
-    --------
-    >>> effective_draws(np.array([1.0, 1.0, 2.0, 2.0]), np.array([0, 0, 1, 1]))
-    2.0
-    """
-    deviation = x - x.mean()
-    between = (np.bincount(ancestor, deviation) ** 2).sum()
-    return float(min(len(x), len(x) * (deviation @ deviation) / between))
-
-
 def _component_evidence(fit: Laplace, b: Benchmarks, prior: Prior) -> FloatArray:
     """Log evidence of each node (rows) with no (column 0) or one unreliable family; (B, F + 1)."""
     out = np.full((len(fit.tau), len(b.families) + 1), -np.inf)
@@ -158,7 +138,7 @@ def synthesise(
     weeks : ndarray of int, optional
         Weeks to be able to evaluate; all by default. Fewer are faster.
     n_draws : int
-        Draws returned; twice as many are proposed.
+        Draws returned; three times as many are proposed.
     rng : int, Generator, SeedSequence or None
         Randomness.
 
@@ -221,7 +201,7 @@ def synthesise(
         )
     return Posterior(
         market=market,
-        benchmarks=benchmarks,
+        benchmarks=b,
         prior=prior,
         features=features,
         draws=draws,
