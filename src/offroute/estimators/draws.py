@@ -39,6 +39,9 @@ _BLOCK = 40
 #: Shrinks of a slice after which a draw stays where it is; that leaves the target invariant.
 _SHRINKS = 6
 _EXTRA_MOVES = 24
+_MIN_STEP = 0.01
+#: Tail shape above which importance weights cannot be trusted.
+MAX_K_HAT = 0.7
 _WANTED = 0.5
 
 
@@ -52,8 +55,8 @@ class Draws:
         Part of a unit that does not change in time, as a deviation from the prior mean.
     xi : ndarray, shape (k, C)
         Log split over the tiers of a unit, as a deviation from the panel's mix.
-    beta : ndarray, shape (k, G)
-        Pass-through of each group.
+    beta : ndarray, shape (k, U)
+        Pass-through of each unit.
     walk : ndarray, shape (k, U, W)
         Random walk of each unit in the weeks of `weeks`.
     weeks : ndarray of int, shape (W,)
@@ -124,7 +127,7 @@ def off_platform(features: Features, prior: Prior, draws: Draws, week: int) -> F
     """
     d = int(np.searchsorted(draws.weeks, week))
     G = features.mu[week] + draws.base + draws.walk[:, :, d]
-    G += (draws.beta - prior.beta)[:, features.group] * features.rise[week]
+    G += (draws.beta - prior.beta) * features.rise[week]
     return cell_volume(features, G, features.mix[week], draws.xi)
 
 
@@ -346,9 +349,13 @@ def draw(
     ancestor, power, k_hat, log_norm = np.arange(len(of)), 0.0, -np.inf, 0.0
     while power < 1.0:
         step = _next_power(ratio, power, 0.5 * n_draws)
+        weights, k = pareto_smooth((step - power) * ratio)
+        # A heavy tail asks for a smaller step as much as few effective draws do.
+        while k > MAX_K_HAT and step - power > _MIN_STEP:
+            step = 0.5 * (power + step)
+            weights, k = pareto_smooth((step - power) * ratio)
         grow = (step - power) * ratio
         log_norm += float(logsumexp(grow)) - np.log(len(grow))
-        weights, k = pareto_smooth(grow)
         points = (np.arange(n_draws) + rng.uniform()) / n_draws
         pick = np.searchsorted(np.cumsum(weights), points).clip(0, len(of) - 1)
         phi, ratio, of, ancestor = phi[pick], ratio[pick], of[pick], ancestor[pick]

@@ -16,6 +16,7 @@ from scipy.special import logsumexp
 from offroute._random import RngLike, resolve_rng
 from offroute._typing import FloatArray, IntArray
 from offroute.estimators.draws import (
+    MAX_K_HAT,
     Draws,
     Problem,
     draw,
@@ -34,7 +35,6 @@ from offroute.measurement.market import Market
 _NODES = (4, 3, 4)
 _PROPOSALS = 3
 _MOVES = 4
-_MAX_K_HAT = 0.7
 _MIN_ESS = 200.0
 
 
@@ -192,11 +192,11 @@ def synthesise(
     Y = market.X[weeks[0]] + off_platform(features, prior, draws, int(weeks[0]))
     R = np.log(Y[:, market.is_china].sum(axis=1) / Y[:, market.is_us].sum(axis=1))
     ess = effective_draws(R, ancestor)
-    if k_hat > _MAX_K_HAT or ess < _MIN_ESS:
+    if k_hat > MAX_K_HAT or ess < _MIN_ESS:
         raise UnreliablePosterior(
             "importance weights",
             got=f"k-hat {k_hat:.2f}, {ess:.0f} effective draws",
-            rule=f"k-hat must be at most {_MAX_K_HAT}, effective draws at least {_MIN_ESS:.0f}",
+            rule=f"k-hat must be at most {MAX_K_HAT}, effective draws at least {_MIN_ESS:.0f}",
             next_step="Raise n_draws; if it persists, look for benchmarks in conflict.",
         )
     return Posterior(

@@ -16,7 +16,7 @@ import pandas as pd
 
 from offroute._random import RngLike, spawn_seeds
 from offroute._typing import FloatArray, IntArray
-from offroute.estimators.draws import family_shift, off_platform
+from offroute.estimators.draws import MAX_K_HAT, family_shift, off_platform
 from offroute.estimators.linearise import error_covariance
 from offroute.estimators.prior import Prior
 from offroute.estimators.psis import pareto_smooth
@@ -42,7 +42,9 @@ def _conditional_errors(posterior: Posterior) -> _Errors:
     residual, sd = np.empty_like(error), np.empty_like(error)
     gain = np.full((len(error), len(b.families)), -np.inf)
     member = (exact.family[:, None] == np.arange(len(b.families))).astype(np.float64)
-    for omega, bad in sorted({(h[1], u) for h, u in zip(draws.hyper, draws.unreliable, strict=True)}):
+    for omega, bad in sorted(
+        {(h[1], u) for h, u in zip(draws.hyper, draws.unreliable, strict=True)}
+    ):
         of = np.flatnonzero((draws.hyper[:, 1] == omega) & (draws.unreliable == bad))
         S = error_covariance(exact, prior, np.array([omega]))[0]
         P = np.linalg.inv(S + family_shift(exact, prior, int(bad)))
@@ -93,6 +95,37 @@ def leave_one_out(posterior: Posterior) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(out)
+
+
+def refit_one_out(
+    posterior: Posterior, table: pd.DataFrame, *, n_draws: int = 2000, rng: RngLike = 0
+) -> pd.DataFrame:
+    """Replace the leave-one-out results whose weights are unreliable by those of a refit.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Result of the synthesis.
+    table : pandas.DataFrame
+        As `leave_one_out` returns it.
+    n_draws : int
+        Draws of each refit.
+    rng : int, Generator, SeedSequence or None
+        Randomness.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table with ``refitted``; items of share tables keep their weighted result, since alone
+        they cannot be predicted without the table's multiplier.
+    """
+    index = {name: i for i, name in enumerate(posterior.benchmarks.ids)}
+    weak = table.loc[table["k_hat"] > MAX_K_HAT, "id"]
+    exact = hold_out(posterior, {i: np.array([index[i]]) for i in weak}, n_draws=n_draws, rng=rng)
+    out = table.set_index("id").assign(refitted=False)
+    for _, row in exact.iterrows():
+        out.loc[row["id"], ["z", "pit", "refitted"]] = [row["z"], row["pit"], True]
+    return out.reset_index()
 
 
 def family_reliability(posterior: Posterior) -> pd.DataFrame:
@@ -252,8 +285,12 @@ def hold_out(
             continue
         generator = np.random.default_rng(seed)
         fit = synthesise(
-            posterior.market, take(b, kept), prior=posterior.prior,
-            weeks=np.unique(b.week[target]), n_draws=n_draws, rng=generator,
+            posterior.market,
+            take(b, kept),
+            prior=posterior.prior,
+            weeks=np.unique(b.week[target]),
+            n_draws=n_draws,
+            rng=generator,
         )
         y = predict_rows(fit, take(b, target), posterior.prior, generator)
         for j, i in enumerate(target):
