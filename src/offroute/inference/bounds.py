@@ -308,9 +308,7 @@ def ratio_bounds(
     return np.asarray(least), np.asarray(most)
 
 
-def aggregation_bounds(
-    share: "ArrayLike", part: "ArrayLike"
-) -> tuple[FloatArray, FloatArray]:
+def aggregation_bounds(share: "ArrayLike", part: "ArrayLike") -> tuple[FloatArray, FloatArray]:
     r"""Bound a group's share inside a part of a population from the two margins alone.
 
     With the group's share theta of everything and the part's size r,

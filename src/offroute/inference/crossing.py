@@ -1,5 +1,6 @@
 """When one group overtakes another: the crossing week of joint paths, with censoring."""
 
+import datetime as dt
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,14 +151,14 @@ def crossing(
     )
 
 
-def probability_by(found: Crossing, date: str | np.datetime64) -> tuple[float, float]:
+def probability_by(found: Crossing, date: str | dt.date) -> tuple[float, float]:
     """Return P(the lead had begun by a date), as the least and the most it can be.
 
     Parameters
     ----------
     found : Crossing
         Posterior of the crossing week.
-    date : str or numpy.datetime64
+    date : str or datetime.date
         A date; weeks that begin on or before it count.
 
     Returns
@@ -177,7 +178,7 @@ def probability_by(found: Crossing, date: str | np.datetime64) -> tuple[float, f
     >>> probability_by(found, "2026-03-16")
     (0.5, 1.0)
     """
-    day = np.datetime64(date, "D")
+    day = np.datetime64(str(date), "D")
     if day < found.weeks[0]:
         raise NotIdentified(
             "date",

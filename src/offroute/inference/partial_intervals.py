@@ -181,30 +181,30 @@ def stoye(
     # Beyond both two-sided critical values nothing is gained.
     far = most + 4.0
 
-    def short(c_low: float, c_high: float) -> float:
+    def _short(c_low: float, c_high: float) -> float:
         at_low = _inside(c_low, c_high + width / se[1], correlation)
         at_high = _inside(c_low + width / se[0], c_high, correlation)
         return min(at_low, at_high) - level
 
-    def partner(c_low: float) -> float:
-        if short(c_low, far) < 0:
+    def _partner(c_low: float) -> float:
+        if _short(c_low, far) < 0:
             return np.inf
-        if short(c_low, least - 1e-9) >= 0:
+        if _short(c_low, least - 1e-9) >= 0:
             return least
-        return float(brentq(lambda c: short(c_low, c), least - 1e-9, far, xtol=1e-12))
+        return float(brentq(lambda c: _short(c_low, c), least - 1e-9, far, xtol=1e-12))
 
-    def length(c_low: float) -> float:
-        return se[0] * c_low + se[1] * partner(c_low)
+    def _length(c_low: float) -> float:
+        return se[0] * c_low + se[1] * _partner(c_low)
 
     # The admissible c_low begins where the partner becomes finite.
-    start = least if short(least, far) >= 0 else brentq(lambda c: short(c, far), least, far)
+    start = least if _short(least, far) >= 0 else brentq(lambda c: _short(c, far), least, far)
     found = minimize_scalar(
-        length, bounds=(start, most + 1.0), method="bounded", options={"xatol": 1e-10}
+        _length, bounds=(start, most + 1.0), method="bounded", options={"xatol": 1e-10}
     )
     c_low = float(found.x)
-    if length(start) <= found.fun:
+    if _length(start) <= found.fun:
         c_low = float(start)
-    c_high = partner(c_low)
+    c_high = _partner(c_low)
     return PartialInterval(
         bounds[0] - c_low * se[0], bounds[1] + c_high * se[1], c_low, c_high, level
     )

@@ -256,10 +256,7 @@ def biserial_correlation(proxy: FloatArray, outcome: FloatArray) -> float:
         )
     ones, zeros = x[y == 1], x[y == 0]
     separated = (
-        len(ones) == 0
-        or len(zeros) == 0
-        or ones.min() >= zeros.max()
-        or zeros.min() >= ones.max()
+        len(ones) == 0 or len(zeros) == 0 or ones.min() >= zeros.max() or zeros.min() >= ones.max()
     )
     if separated:
         raise NotIdentified(
@@ -273,11 +270,11 @@ def biserial_correlation(proxy: FloatArray, outcome: FloatArray) -> float:
     sign = 2 * y - 1
 
     # On the scale of atanh(rho) the likelihood has no edge.
-    def loss(eta: float) -> float:
+    def _loss(eta: float) -> float:
         rho = np.tanh(eta)
         return -float(log_ndtr(sign * (cut + rho * z) * np.cosh(eta)).sum())
 
-    return float(np.tanh(minimize_scalar(loss, bracket=(-0.5, 0.5), tol=1e-10).x))
+    return float(np.tanh(minimize_scalar(_loss, bracket=(-0.5, 0.5), tol=1e-10).x))
 
 
 def mubp(
@@ -327,7 +324,7 @@ def mubp(
     --------
     >>> found = mubp(0.4, 0.5, selected=(0.1, 1.0), not_selected=(0.0, 1.0), fraction=0.5)
     >>> found.bias.round(4).tolist()
-    [0.0096, 0.0191, 0.0376]
+    [0.0096, 0.019, 0.0374]
     """
     for name, value in (("proportion", proportion), ("fraction", fraction)):
         if not 0 < value < 1:

@@ -111,14 +111,13 @@ def waterfall(
             next_step="Group small mechanisms into one.",
         )
     weight = [factorial(s) * factorial(m - s - 1) / factorial(m) for s in range(m)]
-    steps: FloatArray | None = None
-    mean: dict[frozenset[int], float] = {}
-    for size in range(m + 1):
+    naive = as_draws(evaluate(frozenset()), name="evaluate(nothing)")
+    steps = np.repeat(-weight[0] * naive[:, None], m, axis=1)
+    mean = {frozenset[int](): float(naive.mean())}
+    for size in range(1, m + 1):
         for chosen in combinations(range(m), size):
             on = frozenset(names[j] for j in chosen)
-            value = as_draws(evaluate(on), name=f"evaluate({listing(sorted(on)) or 'nothing'})")
-            if steps is None:
-                steps = np.zeros((len(value), m))
+            value = as_draws(evaluate(on), name=f"evaluate({listing(sorted(on))})")
             if len(value) != len(steps):
                 raise InvalidValue(
                     f"evaluate({listing(sorted(on))})",
@@ -131,12 +130,8 @@ def waterfall(
             for j in range(m):
                 sign = weight[size - 1] if j in chosen else -weight[size]
                 steps[:, j] += sign * value
-    assert steps is not None  # noqa: S101
     marginal = np.array(
-        [
-            [mean[on | {j}] - value for on, value in mean.items() if j not in on]
-            for j in range(m)
-        ]
+        [[mean[on | {j}] - value for on, value in mean.items() if j not in on] for j in range(m)]
     )
     low, high = np.quantile(steps, tails(level), axis=0)
     return Waterfall(
