@@ -104,3 +104,39 @@ def test_wrong_input_is_refused():
     heavy = -np.log(1 - (np.arange(N) + 0.5) / N)
     with pytest.raises(UnreliablePosterior, match="k-hat"):
         power_scaling(theta, log_prior, heavy, delta=1.0)
+
+
+def test_sensitivities_are_those_published_for_priorsense():
+    # priorsense, vignette "Getting started" (as of 2026-11-23): powerscale_sensitivity of the
+    # example model univariate_normal, 4,000 draws by Stan. Their run and ours differ by chance;
+    # posterior draws here come from a grid.
+    published = {"prior": [0.390, 0.288], "likelihood": [0.558, 0.527]}
+    y = np.array(
+        "9.5 10.2 9.1 9.1 10.3 10.9 11.7 10.3 9.6 8.6 9.1 11.1 9.3 "
+        "10.5 9.7 10.3 10.0 9.8 9.6 8.3 10.2 9.8 10.0 10.0 9.1".split(),
+        dtype=float,
+    )
+    assert y.std(ddof=1) == pytest.approx(0.7697835, rel=1e-7)
+
+    def logs(mu, sigma):
+        squares = ((y - y.mean()) ** 2).sum() + len(y) * (y.mean() - mu) ** 2
+        prior = -0.5 * mu**2 - 0.5 * (sigma / 2.5) ** 2
+        return prior, -len(y) * np.log(sigma) - 0.5 * squares / sigma**2
+
+    mu, sigma = np.linspace(7.5, 10.5, 800)[:, None], np.linspace(0.4, 3.5, 800)[None, :]
+    joint = sum(logs(mu, sigma))
+    mass = np.exp(joint - joint.max()).ravel()
+    rng = np.random.default_rng(20261123)
+    runs = []
+    for _ in range(20):
+        i, j = np.unravel_index(rng.choice(mass.size, 4000, p=mass / mass.sum()), joint.shape)
+        draws = np.stack([mu[i, 0], sigma[0, j]], axis=1)
+        # Jitter inside the grid cell, as ties would make steps.
+        draws += (rng.random(draws.shape) - 0.5) * [mu[1, 0] - mu[0, 0], sigma[0, 1] - sigma[0, 0]]
+        found = power_scaling(draws, *logs(*draws.T))
+        assert found.diagnosis == ("prior-data conflict",) * 2
+        runs.append([found.prior, found.likelihood])
+    mean, sd = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=1)
+    gap = np.array([published["prior"], published["likelihood"]]) - mean
+    assert (np.abs(gap) < 3 * sd).all()
+    assert (np.abs(gap) < 0.1 * mean).all()

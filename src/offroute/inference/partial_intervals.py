@@ -189,8 +189,6 @@ def stoye(
     def _partner(c_low: float) -> float:
         if _short(c_low, far) < 0:
             return np.inf
-        if _short(c_low, least - 1e-9) >= 0:
-            return least
         return float(brentq(lambda c: _short(c_low, c), least - 1e-9, far, xtol=1e-12))
 
     def _length(c_low: float) -> float:
@@ -202,8 +200,6 @@ def stoye(
         _length, bounds=(start, most + 1.0), method="bounded", options={"xatol": 1e-10}
     )
     c_low = float(found.x)
-    if _length(start) <= found.fun:
-        c_low = float(start)
     c_high = _partner(c_low)
     return PartialInterval(
         bounds[0] - c_low * se[0], bounds[1] + c_high * se[1], c_low, c_high, level
