@@ -111,11 +111,9 @@ def test_sensitivities_are_those_published_for_priorsense():
     # example model univariate_normal, 4,000 draws by Stan. Their run and ours differ by chance;
     # posterior draws here come from a grid.
     published = {"prior": [0.390, 0.288], "likelihood": [0.558, 0.527]}
-    y = np.array(
-        "9.5 10.2 9.1 9.1 10.3 10.9 11.7 10.3 9.6 8.6 9.1 11.1 9.3 "
-        "10.5 9.7 10.3 10.0 9.8 9.6 8.3 10.2 9.8 10.0 10.0 9.1".split(),
-        dtype=float,
-    )
+    tenths = [95, 102, 91, 91, 103, 109, 117, 103, 96, 86, 91, 111, 93]
+    tenths += [105, 97, 103, 100, 98, 96, 83, 102, 98, 100, 100, 91]
+    y = np.array(tenths) / 10
     assert y.std(ddof=1) == pytest.approx(0.7697835, rel=1e-7)
 
     def logs(mu, sigma):
