@@ -18,6 +18,17 @@ def sup_t_critical(
     Elements of zero variance are left out. Monte Carlo error of the level is
     ``sqrt(level (1 - level) / draws)``.
 
+    Parameters
+    ----------
+    covariance : numpy.ndarray of float64, shape (k, k)
+        Covariance of the values.
+    level : float
+        Coverage, between 0 and 1.
+    draws : int
+        Monte Carlo draws.
+    rng : int, Generator, SeedSequence or None
+        Source of randomness.
+
     References
     ----------
     Montiel Olea, J. L. and Plagborg-Moller, M. (2019). J. Appl. Econometrics 34, 1-17.
@@ -49,6 +60,19 @@ def sup_t_band(
 ) -> Interval:
     """Return a band that covers all k values together with probability `level`.
 
+    Parameters
+    ----------
+    values : numpy.ndarray of float64, shape (k,)
+        Estimates.
+    covariance : numpy.ndarray of float64, shape (k, k)
+        Covariance of the values.
+    level : float
+        Coverage, between 0 and 1.
+    draws : int
+        Monte Carlo draws.
+    rng : int, Generator, SeedSequence or None
+        Source of randomness.
+
     Examples
     --------
     >>> low, high = sup_t_band(np.zeros(2), np.eye(2))
@@ -67,6 +91,13 @@ def sup_t_band_of_draws(draws: FloatArray, *, level: float = 0.95) -> Interval:
     Bootstrap or posterior draws, shape (b, k): every element gets the quantiles
     ``[p / 2, 1 - p / 2]`` with the largest p for which that share of the draws lies inside
     everywhere. Invariant to monotone transforms of single elements.
+
+    Parameters
+    ----------
+    draws : numpy.ndarray of float64, shape (b, k)
+        Draws.
+    level : float
+        Coverage, between 0 and 1.
 
     Raises
     ------
@@ -103,6 +134,13 @@ def goodman_intervals(counts: FloatArray, *, level: float = 0.95) -> Interval:
 
     Counts may be effective counts, ``n_eff * share``.
 
+    Parameters
+    ----------
+    counts : numpy.ndarray of float64, shape (k,)
+        Count of each class.
+    level : float
+        Coverage, between 0 and 1.
+
     References
     ----------
     Goodman, L. A. (1965). Technometrics 7, 247-254. doi:10.1080/00401706.1965.10490252
@@ -124,6 +162,13 @@ def sison_glaz_intervals(counts: FloatArray, *, level: float = 0.95) -> Interval
 
     The Edgeworth approximation of the probability that truncated Poisson counts add up to n;
     narrower than Goodman's for many small classes, poor for one dominant class.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray of float64, shape (k,)
+        Count of each class.
+    level : float
+        Coverage, between 0 and 1.
 
     References
     ----------
@@ -175,6 +220,12 @@ def composition_intervals(
         Shares in (0, 1).
     covariance : numpy.ndarray of float64, shape (k, k)
         Their covariance.
+    level : float
+        Coverage, between 0 and 1.
+    draws : int
+        Monte Carlo draws.
+    rng : int, Generator, SeedSequence or None
+        Source of randomness.
 
     Returns
     -------
@@ -208,6 +259,15 @@ def design_effect_covariance(shares: FloatArray, n: float, design_effect: float)
 
     ``deff (diag(p) - p p') / n``: for published shares whose microdata are not at hand.
 
+    Parameters
+    ----------
+    shares : numpy.ndarray of float64, shape (k,)
+        Shares that add up to 1.
+    n : float
+        Number of units.
+    design_effect : float
+        Variance over that of a simple random sample.
+
     Examples
     --------
     >>> design_effect_covariance(np.array([0.5, 0.5]), 100, 2.0)[0, 0]
@@ -225,7 +285,7 @@ def design_effect_covariance(shares: FloatArray, n: float, design_effect: float)
 
 def _counts(counts: FloatArray) -> FloatArray:
     x = np.asarray(counts, dtype=np.float64)
-    if x.size < 2 or not np.isfinite(x).all() or x.min() < 0 or x.sum() <= 0:
+    if x.size <= 1 or not np.isfinite(x).all() or x.min() < 0 or x.sum() <= 0:
         raise InvalidValue(
             "counts",
             got=counts,

@@ -12,6 +12,13 @@ Interval = tuple[FloatArray, FloatArray]
 def critical_value(level: float, *, df: float | None = None) -> float:
     """Return the two-sided critical value, normal or Student t with `df` degrees of freedom.
 
+    Parameters
+    ----------
+    level : float
+        Coverage, between 0 and 1.
+    df : float, optional
+        Degrees of freedom; None is the normal distribution.
+
     Examples
     --------
     >>> round(critical_value(0.95), 6)
@@ -38,6 +45,17 @@ def normal_interval(
 ) -> Interval:
     """Return ``estimate -/+ c se``; Student t when `df` is given.
 
+    Parameters
+    ----------
+    values : numpy.ndarray of float64, shape (k,)
+        Estimates.
+    se : numpy.ndarray of float64, shape (k,)
+        Standard errors.
+    level : float
+        Coverage, between 0 and 1.
+    df : float, optional
+        Degrees of freedom; None is the normal distribution.
+
     Examples
     --------
     >>> low, high = normal_interval(np.array([1.0]), np.array([0.5]))
@@ -52,6 +70,17 @@ def logit_interval(
     values: FloatArray, se: FloatArray, *, level: float = 0.95, df: float | None = None
 ) -> Interval:
     """Return an interval for shares in (0, 1), symmetric on the logit scale.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float64, shape (k,)
+        Estimates.
+    se : numpy.ndarray of float64, shape (k,)
+        Standard errors.
+    level : float
+        Coverage, between 0 and 1.
+    df : float, optional
+        Degrees of freedom; None is the normal distribution.
 
     Raises
     ------
@@ -75,6 +104,17 @@ def log_interval(
 ) -> Interval:
     """Return an interval for positive values, symmetric on the log scale.
 
+    Parameters
+    ----------
+    values : numpy.ndarray of float64, shape (k,)
+        Estimates.
+    se : numpy.ndarray of float64, shape (k,)
+        Standard errors.
+    level : float
+        Coverage, between 0 and 1.
+    df : float, optional
+        Degrees of freedom; None is the normal distribution.
+
     Examples
     --------
     >>> low, high = log_interval(np.array([2.0]), np.array([0.2]))
@@ -88,6 +128,13 @@ def log_interval(
 
 def percentile_interval(draws: FloatArray, *, level: float = 0.95) -> Interval:
     """Return equal-tailed quantiles of bootstrap or posterior draws, shape (b, k).
+
+    Parameters
+    ----------
+    draws : numpy.ndarray of float64, shape (b, k)
+        Draws.
+    level : float
+        Coverage, between 0 and 1.
 
     Examples
     --------
@@ -113,6 +160,8 @@ def bca_interval(
         Full-sample estimates.
     influence : numpy.ndarray of float64, shape (c, k)
         Influence values of the resampled units (clusters), whose skewness is the acceleration.
+    level : float
+        Coverage, between 0 and 1.
 
     Returns
     -------
@@ -165,6 +214,19 @@ def fieller_interval(
     """Return Fieller's interval of a ratio from two estimates and their covariance, shape (2, 2).
 
     The set ``{r: (a - r b)^2 <= c^2 Var(a - r b)}``; exact when (a, b) is normal.
+
+    Parameters
+    ----------
+    numerator : float
+        First estimate.
+    denominator : float
+        Second estimate.
+    covariance : numpy.ndarray of float64, shape (2, 2)
+        Their covariance.
+    level : float
+        Coverage, between 0 and 1.
+    df : float, optional
+        Degrees of freedom; None is the normal distribution.
 
     Raises
     ------
