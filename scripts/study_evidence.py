@@ -31,6 +31,7 @@ WEEK = "2026-06-01"
 CUT = "2026-03-31"
 BETAS = (0.0, 0.25, 0.5, 1.0)
 SEED = 20261123
+FLAG = 3.0
 
 
 def headline(posterior: Posterior, week: int) -> dict[str, float]:
@@ -74,9 +75,8 @@ def study(folder: Path) -> None:
     ledger, crosswalk = load_ledger(), load_crosswalk()
     published = ledger.set_index("id")["published"]
     week = week_index(market, WEEK)
-    parts: dict[str, list[pd.DataFrame]] = {
-        k: [] for k in ("evidence", "holdout", "families", "beta")
-    }
+    keys = ("evidence", "holdout", "families", "beta")
+    parts: dict[str, list[pd.DataFrame]] = {key: [] for key in keys}
     for name in POPULATIONS:
         b = build_benchmarks(ledger, crosswalk, market, population=name)
         full = synthesise(market, b, weeks=np.array([week]), rng=SEED, n_draws=4000)
@@ -103,7 +103,7 @@ def study(folder: Path) -> None:
             parts[key].append(table.assign(population=name))
         print(
             name,
-            f"|z|<3: {(one_out['z'].abs() < 3).mean():.3f}",
+            f"|z|<3: {(one_out['z'].abs() < FLAG).mean():.3f}",
             f"worst {one_out['z'].abs().max():.2f}",
             f"inside 50 / 90: {tables['holdout']['inside_50'].mean():.2f} /",
             f"{tables['holdout']['inside_90'].mean():.2f}",

@@ -177,7 +177,7 @@ def lab_shrinkage(posterior: Posterior, prior_draws: Posterior, week: int) -> pd
         D = off_platform(p.features, p.prior, p.draws, week)
         labs = np.array(market.labs)
         names = list(dict.fromkeys(market.labs))
-        return np.log(np.column_stack([D[:, labs == n].sum(axis=1) for n in names]))
+        return np.asarray(np.log([D[:, labs == n].sum(axis=1) for n in names]).T)
 
     names = list(dict.fromkeys(market.labs))
     labs = np.array(market.labs)
