@@ -225,8 +225,8 @@ One = Annotated[str, typer.Option(help="Population.")]
 
 
 @app.command(
-    epilog="Examples: `offroute series`, `offroute series --population world-all-uses --csv s.csv`, "
-    "`offroute series --against closed --last 20`"
+    epilog="Examples: `offroute series`, `offroute series --population world-all-uses`, "
+    "`offroute series --against closed --last 20 --csv series.csv`"
 )
 @refusals
 def series(  # numpydoc ignore=PR01

@@ -65,7 +65,7 @@ def identify(b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame) -> 
     share = float(x_cn / (x_cn + x_us))
     bounds: list[tuple[str, float, float]] = [("nothing but logic", 0.0, 1.0)]
     if b.population in ("us-startups", "us-enterprise"):
-        part = float(ledger.set_index("id").loc[_US_PART_ROW, "value"]) / 100.0
+        part = float(ledger.loc[ledger["id"] == _US_PART_ROW, "value"].iloc[0]) / 100.0
         low, high = aggregation_bounds(share, part)
         bounds.append(
             (

@@ -79,11 +79,7 @@ def series_view(
             ]
         )
         view.add_row(f"{row['week_start']:%Y-%m-%d}", *cells, note)
-    names = (
-        "China leads four weeks in a row",
-        "China leads in a week at all",
-        "China leads for good",
-    )
+    names = ("Four weeks in a row", "A week at all", "For good")
     return Group(
         *_heading(posterior, "Ratio of Chinese to US tokens"),
         "",
@@ -91,7 +87,8 @@ def series_view(
         "",
         *[Text(_crossing_line(n, c)) for n, c in zip(names, leads, strict=True)],
         Text(
-            "Statements about several weeks need the band. Shares of the posterior, neutral prior.",
+            "Posterior of the week in which China's lead begins; statements about several weeks "
+            "need the band.",
             style="dim",
         ),
     )
