@@ -66,3 +66,11 @@ def test_wrong_level_and_correlation_are_refused():
         stoye((0.1, 0.3), (0.1, 0.1), correlation=1.5)
     with pytest.raises(InvalidValue, match="se"):
         stoye((0.1, 0.3), (0.0, 0.1), correlation=0.5)
+
+
+@pytest.mark.parametrize("correlation", [-1.0, -0.5, 0.0, 0.9, 1.0])
+@pytest.mark.parametrize("se", [(0.01, 0.3), (0.1, 0.1), (0.3, 0.01)])
+def test_wide_sets_need_one_sided_critical_values(correlation, se):
+    found = stoye((0.0, 30.0), se, correlation=correlation)
+    assert found.critical_low == pytest.approx(1.644854, abs=1e-4)
+    assert found.critical_high == pytest.approx(1.644854, abs=1e-4)

@@ -178,7 +178,7 @@ def stoye(
         )
     width = bounds[1] - bounds[0]
     least, most = float(ndtri(level)), float(ndtri((1 + level) / 2))
-    # Beyond both two-sided critical values nothing is gained.
+    # Far beyond the two-sided critical value nothing is gained.
     far = most + 4.0
 
     def _short(c_low: float, c_high: float) -> float:
@@ -187,15 +187,13 @@ def stoye(
         return min(at_low, at_high) - level
 
     def _partner(c_low: float) -> float:
-        if _short(c_low, far) < 0:
-            return np.inf
         return float(brentq(lambda c: _short(c_low, c), least - 1e-9, far, xtol=1e-12))
 
     def _length(c_low: float) -> float:
         return se[0] * c_low + se[1] * _partner(c_low)
 
-    # The admissible c_low begins where the partner becomes finite.
-    start = least if _short(least, far) >= 0 else brentq(lambda c: _short(c, far), least, far)
+    # Below this value of c_low no c_high is large enough; a little more keeps clear of rounding.
+    start = brentq(lambda c: _short(c, far), least - 1e-9, far, xtol=1e-12) + 1e-9
     found = minimize_scalar(
         _length, bounds=(start, most + 1.0), method="bounded", options={"xatol": 1e-10}
     )
