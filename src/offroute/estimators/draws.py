@@ -191,13 +191,14 @@ def _component(p: Problem, node: int, column: int) -> _Component:
     omega = float(fit.omega[node])
     S = error_covariance(b, prior, np.array([omega]))[0] + family_shift(b, prior, column - 1)
     white = np.linalg.inv(np.linalg.cholesky(S[np.ix_(exact, exact)]))
-    others = sorted(set(b.family[p.n_core :]) - set(b.family[: p.n_core]))
+    others = sorted(set(b.family[exact[p.n_core :]]) - set(b.family[: p.n_core]))
     members = np.array([(b.family[exact] == g) for g in others], dtype=np.float64).reshape(
         len(others), len(exact)
     )
     if prior.p_unreliable == 0:
         members = members[:0]
     bad = white @ members.T
+    odds = prior.p_unreliable / (1 - prior.p_unreliable)
     return _Component(
         mean=mu + gain @ fit.target[node],
         root=np.asarray(np.linalg.cholesky(V)),
@@ -206,11 +207,11 @@ def _component(p: Problem, node: int, column: int) -> _Component:
         white=white,
         bad=bad,
         bad_scale=prior.s_unreliable**2 / (1 + prior.s_unreliable**2 * (bad**2).sum(axis=0)),
-        log_odds=float(np.log(prior.p_unreliable / (1 - prior.p_unreliable)))
-        if len(members)
-        else 0.0,
+        log_odds=np.log(odds) if len(members) else 0.0,
         unreliable=column - 1,
-        level=float(np.log(np.diag(white)[p.n_core :]).sum()),
+        level=float(np.log(np.diag(white)[p.n_core :]).sum())
+        - 0.5 * (len(exact) - p.n_core) * np.log(2 * np.pi)
+        - np.log1p(len(members) * odds),
         bound=(-b.side / np.sqrt(b.s**2 + b.q**2 + omega**2 * ~b.flat[b.family]))[b.side != 0],
         hyper=(hyper[0], omega, hyper[1]),
     )
@@ -303,7 +304,7 @@ def _next_power(ratio: FloatArray, power: float, wanted: float) -> float:
     while high - low > 1e-3:  # noqa: PLR2004 - finer steps change nothing
         middle = 0.5 * (low + high)
         low, high = (middle, high) if _effective(middle) >= wanted else (low, middle)
-    return max(low, power + 1e-3)
+    return min(max(low, power + 1e-3), 1.0)
 
 
 def draw(

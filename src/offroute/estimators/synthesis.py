@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from offroute._random import RngLike, resolve_rng
-from offroute._typing import FloatArray, IntArray
+from offroute._typing import BoolArray, FloatArray, IntArray
 from offroute.estimators.draws import (
     MAX_K_HAT,
     Draws,
@@ -36,6 +36,8 @@ _NODES = (4, 3, 4)
 _PROPOSALS = 3
 _MOVES = 4
 _MIN_ESS = 200.0
+#: A figure of which the panel alone is this part bends too much to be linearised.
+_MOSTLY_PANEL = 0.5
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def _component_evidence(fit: Laplace, b: Benchmarks, prior: Prior) -> FloatArray
     """Log evidence of each node (rows) with no (column 0) or one unreliable family; (B, F + 1)."""
     out = np.full((len(fit.tau), len(b.families) + 1), -np.inf)
     out[:, 0] = fit.log_evidence
+    odds = prior.p_unreliable / (1 - prior.p_unreliable)
     inverse = np.linalg.inv(fit.Sigma)
     for f in range(len(b.families)):
         rows = np.flatnonzero((b.family == f) & (b.side == 0))
@@ -112,7 +115,32 @@ def _component_evidence(fit: Laplace, b: Benchmarks, prior: Prior) -> FloatArray
         a = fit.alpha[:, rows]
         gain = (a[:, None, :] @ np.linalg.solve(inner, (extra @ a[:, :, None])))[:, 0, 0]
         out[:, f + 1] = fit.log_evidence - 0.5 * (np.linalg.slogdet(inner)[1] - gain)
-        out[:, f + 1] += np.log(prior.p_unreliable / (1 - prior.p_unreliable))
+        out[:, f + 1] += np.log(odds)
+    # The prior of at most one unreliable family adds up to one.
+    return out - np.log1p(odds * len(set(b.family)))
+
+
+def nearly_linear(market: Market, benchmarks: Benchmarks) -> BoolArray:
+    """Return which benchmarks the Laplace approximation can hold.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+    benchmarks : Benchmarks
+        The evidence.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Exact figures about one unit. A figure near or below what the panel itself shows is not
+        one: it bounds the off-platform volume from above, and its likelihood is flat below.
+    """
+    b = benchmarks
+    one_unit = np.array([len(np.unique(market.unit[w > 0])) == 1 for w in b.w], dtype=bool)
+    inside = b.iota * (b.w * market.X[b.week]).sum(axis=1)
+    clear = b.flat[b.family] | (inside < _MOSTLY_PANEL * np.exp(b.y - b.off))
+    out: BoolArray = one_unit & (b.side == 0) & clear
     return out
 
 
@@ -163,9 +191,8 @@ def synthesise(
     generator = resolve_rng(rng)
     features = build_features(market, prior)
     weeks = np.arange(len(market.weeks)) if weeks is None else np.asarray(weeks, dtype=np.int64)
-    one_unit = np.array([len(np.unique(market.unit[w > 0])) == 1 for w in benchmarks.w])
-    core = np.flatnonzero(one_unit & (benchmarks.side == 0))
-    rest = np.flatnonzero(~one_unit | (benchmarks.side != 0))
+    linear = nearly_linear(market, benchmarks)
+    core, rest = np.flatnonzero(linear), np.flatnonzero(~linear)
     b = take(benchmarks, np.concatenate([core, rest]))
     nodes, log_weight = hyper_grid(prior)
     b_core = take(benchmarks, core)
