@@ -117,7 +117,8 @@ def _component_evidence(fit: Laplace, b: Benchmarks, prior: Prior) -> FloatArray
         out[:, f + 1] = fit.log_evidence - 0.5 * (np.linalg.slogdet(inner)[1] - gain)
         out[:, f + 1] += np.log(odds)
     # The prior of at most one unreliable family adds up to one.
-    return out - np.log1p(odds * len(set(b.family)))
+    total: FloatArray = out - np.log1p(odds * len(set(b.family)))
+    return total
 
 
 def nearly_linear(market: Market, benchmarks: Benchmarks) -> BoolArray:

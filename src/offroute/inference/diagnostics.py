@@ -302,8 +302,7 @@ def hold_out(
                     "family": b.families[b.family[i]],
                     "z": float((b.y[i] - y[:, j].mean()) / y[:, j].std()),
                     "pit": pit,
-                    "inside_50": 0.25 < pit < 0.75,  # noqa: PLR2004 - the middle half
-                    "inside_90": 0.05 < pit < 0.95,  # noqa: PLR2004 - the middle nine tenths
+                    **{f"inside_{k}": abs(pit - 0.5) < k / 200 for k in (50, 90)},
                 }
             )
     return pd.DataFrame(out)
