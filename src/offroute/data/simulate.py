@@ -53,11 +53,14 @@ _LABS = (
 )
 _QUALITY = {
     "US closed": {"flagship": 3.0, "mid": 2.5, "light": 1.9},
-    "US open": {"flagship": 1.1, "mid": 0.9, "light": 0.7},
-    "Rest of world": {"flagship": 1.3, "mid": 1.0, "light": 0.8},
+    "US open": {"flagship": 0.6, "mid": 0.4, "light": 0.2},
+    "Rest of world": {"flagship": 0.9, "mid": 0.6, "light": 0.4},
     "China open": {"flagship": 1.0, "mid": 0.8, "light": 0.6},
     "China closed": {"flagship": 1.0, "mid": 0.8, "light": 0.6},
 }
+#: Labs whose models are bought more or less than the level of their group and tier says.
+_STANDING = {"Amazon": -0.8, "Anthropic": 0.4, "Google": 0.5, "OpenAI": 0.4, "xAI": 0.0}
+_STANDING |= {"MiniMax": 0.3, "Moonshot": 0.3, "Tencent": -0.2, "Xiaomi": -0.2}
 _MARKET = 60e12
 #: Chinese quality at the end of the window over the level of `_QUALITY`, in every world.
 _FINAL_GAIN = 1.6
@@ -304,7 +307,8 @@ def _demand(
     lab = _by_lab(cells)
     n_labs, n_segments, t = int(lab.max()) + 1, len(SEGMENTS), np.arange(N_WEEKS)
     china = np.array([g.startswith("China") for _, g, _ in cells])
-    level = np.array([_QUALITY[g][tier] for _, g, tier in cells]) + rng.normal(0, 0.45, n_labs)[lab]
+    level = np.array([_QUALITY[g][tier] + _STANDING.get(name, 0.0) for name, g, tier in cells])
+    level = level + rng.normal(0, 0.3, n_labs)[lab]
     gain = kind.china_gain + rng.normal(0, 0.4)
     others = 0.3 * rng.normal(size=n_labs)[lab]
     rise = np.where(china, gain, others) / N_WEEKS
@@ -337,9 +341,9 @@ def _through_panel(
     habit = np.array([-5.5, -3.7, -2.4, -5.5, -3.2]) + rng.normal(0, 0.6, len(SEGMENTS))
     # A buyer who will not send data to China buys Chinese models through the panel.
     wary = np.array([1.0, 0.8, 0.6, 1.0, 0.2])
-    openness, refuge, cheap = rng.normal([1.0, 0.6, 0.2], [0.35, 0.35, 0.15])
+    openness, refuge, cheap = rng.normal([0.9, 0.5, 0.2], [0.35, 0.35, 0.15])
     odds = habit[:, None] + openness * is_open + refuge * china * wary[:, None]
-    odds = odds - cheap * np.log(price * 1e6) + rng.normal(0, 0.4, n_labs)[lab]
+    odds = odds - cheap * np.log(price * 1e6) + rng.normal(0, 0.35, n_labs)[lab]
     odds = odds + rng.normal(0, 0.3, (len(SEGMENTS), len(cells)))
     growth = kind.panel_growth * (1 + rng.normal(0, 0.3)) * (t - t[-1])
     path = growth[:, None] + _walk(rng, 1.0, (N_WEEKS, n_labs))[:, lab] * kind.drift
