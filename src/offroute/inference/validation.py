@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from offroute.data.simulate import SimulatedMarket, log_ratio
 from offroute.estimators.draws import off_platform
 from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.estimators.synthesis import Posterior, synthesise
-from offroute.measurement.ledger import Benchmarks, build_benchmarks
+from offroute.exceptions import UnknownLab
+from offroute.measurement.ledger import Benchmarks, build_benchmarks, select_cells
 from offroute.measurement.market import Market, build_market
 
 LEVELS = (0.50, 0.80, 0.90, 0.95)
@@ -59,19 +61,26 @@ def prepare(simulated: SimulatedMarket, published: Disclosures, *, anchor: int =
     Case
         The panel and its benchmarks.
     """
-    names = {s.split(" ")[0].removeprefix("lab:") for s in published.ledger["selector"]}
-    first = {lab: g for lab, g in reversed(list(zip(simulated.labs, simulated.groups, strict=True)))}
     market = build_market(
         simulated.usage,
         simulated.models,
         simulated.composition,
         anchor=str(simulated.weeks[anchor]),
-        off_panel=tuple((lab, first[lab]) for lab in sorted(names & set(first))),
+        off_panel=(),
     )
+    # Figures about a lab that is too small on the panel to have cells of its own say nothing here.
+    known = published.ledger["selector"].map(partial(_names_cells, market))
     benchmarks = build_benchmarks(
-        published.ledger, published.crosswalk, market, population=POPULATION
+        published.ledger[known], published.crosswalk, market, population=POPULATION
     )
     return Case(market, benchmarks)
+
+
+def _names_cells(market: Market, selector: str) -> bool:
+    try:
+        return bool(select_cells(market, selector).any())
+    except UnknownLab:
+        return False
 
 
 def crossing_week(R: FloatArray, *, run: int = CROSSING_RUN) -> FloatArray:
