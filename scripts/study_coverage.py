@@ -1,28 +1,23 @@
-"""Coverage of the whole pipeline on simulated markets; resumable.
+"""Coverage of the whole pipeline on simulated markets with a known truth; resumable.
 
-Finished chunks stay in ``--parts``; a second run only does what is missing, and the result does
-not depend on the number of workers. ``make slow`` runs the reporting block of all worlds.
+Finished chunks stay in ``--parts``, so a second run does only what is missing, and the result does
+not depend on the number of workers. Scales of the prior are tuned on the tuning block alone.
 """
 
 import argparse
-import csv
-import json
-import os
-from collections.abc import Iterator
-from dataclasses import fields, replace
-from datetime import UTC, datetime
+import shlex
+import sys
 from functools import partial
-from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from time import process_time
 
 import numpy as np
 import pandas as pd
+from study_io import parse_prior, run_chunks, write_once, write_result
 
 from offroute.data.disclosures import publish_disclosures
 from offroute.data.simulate import WORLDS, simulate_market
-from offroute.estimators.prior import NEUTRAL, Prior
+from offroute.estimators.prior import Prior
 from offroute.exceptions import DataError
 from offroute.inference.validation import reliability, score_market, summarise
 
@@ -39,104 +34,63 @@ def run_market(seed: int, *, world: str, prior: Prior, n_draws: int) -> pd.DataF
     try:
         rows = score_market(simulated, published, prior=prior, n_draws=n_draws, rng=children[2])
     except DataError as error:
-        rows = pd.DataFrame(
-            [{"estimator": "failed", "quantity": type(error).__name__, "got": error.got}]
-        )
+        rows = pd.DataFrame([{"quantity": type(error).__name__, "got": error.got}])
     return rows.assign(world=world, seed=seed, seconds=process_time() - started)
 
 
 def run_chunk(task: tuple[str, int, int], *, parts: Path, prior: Prior, n_draws: int) -> Path:
-    """Score a chunk of markets and write it, unless it is there."""
+    """Score a chunk of markets."""
     world, first, stop = task
+    run = partial(run_market, world=world, prior=prior, n_draws=n_draws)
+    seeds = range(first, stop)
     path = parts / f"{world}-{first}-{stop}.csv"
-    if not path.exists():
-        run = partial(run_market, world=world, prior=prior, n_draws=n_draws)
-        rows = pd.concat([run(seed) for seed in range(first, stop)], ignore_index=True)
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        rows.to_csv(unfinished, index=False)
-        unfinished.rename(path)
-    return path
+    return write_once(path, lambda: pd.concat([run(s) for s in seeds], ignore_index=True))
 
 
-def chunks(worlds: list[str], first: int, stop: int) -> Iterator[tuple[str, int, int]]:
-    """Yield (world, first seed, stop seed), all worlds of a chunk before the next chunk."""
-    for start in range(first, stop, CHUNK):
-        for world in worlds:
-            yield world, start, min(start + CHUNK, stop)
-
-
-def parse() -> argparse.Namespace:
-    """Read the command line."""
+def main() -> None:
+    """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--block", choices=BLOCKS, default="reporting")
-    parser.add_argument("--markets", type=int, help="first so many markets of the block")
+    parser.add_argument("--markets", type=int, default=300, help="first so many of the block")
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--prior", nargs="*", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--parts", type=Path, default=Path("out/coverage"))
     parser.add_argument("--output", type=Path, help="CSV of the summary; a sidecar stands beside")
-    return parser.parse_args()
-
-
-def parse_prior(items: list[str]) -> Prior:
-    """Change fields of the neutral prior, as in ``s_cm=0.25``."""
-    names = {f.name for f in fields(Prior)}
-    changes: dict[str, float] = {}
-    for item in items:
-        name, _, value = item.partition("=")
-        if name not in names:
-            raise SystemExit(f"--prior: no field {name!r}; there are {', '.join(sorted(names))}")
-        changes[name] = float(value)
-    return replace(NEUTRAL, **changes)
-
-
-def main() -> None:
-    """Run the study."""
-    options = parse()
+    options = parser.parse_args()
     prior = parse_prior(options.prior)
     first, stop = BLOCKS[options.block]
-    stop = min(stop, first + (options.markets or stop))
-    label = "-".join([f"{options.draws}", *options.prior]) or "default"
-    parts = options.parts / label
+    stop = min(stop, first + options.markets)
+    parts = options.parts / "-".join([str(options.draws), *options.prior])
     parts.mkdir(parents=True, exist_ok=True)
+    starts = range(first, stop, CHUNK)
+    tasks = [(world, a, min(a + CHUNK, stop)) for a in starts for world in options.worlds]
     work = partial(run_chunk, parts=parts, prior=prior, n_draws=options.draws)
-    tasks = list(chunks(options.worlds, first, stop))
-    # Plain float format and one BLAS thread per worker: set before numpy starts threads.
-    with get_context("spawn").Pool(options.workers) as pool:
-        paths = []
-        for done, path in enumerate(pool.imap(work, tasks), start=1):
-            paths.append(path)
-            print(f"{done}/{len(tasks)} {path.name}", flush=True)
-    rows = pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
-    failed = rows[rows["estimator"] == "failed"]
-    table = summarise(rows[rows["estimator"] != "failed"])
-    attempts = rows.groupby("world")["seed"].nunique()
-    lost = failed.groupby("world")["seed"].nunique().reindex(attempts.index, fill_value=0)
-    table.insert(1, "failed", table["world"].map(lost / attempts))
-    with pd.option_context("display.width", 240, "display.max_columns", 30, "display.max_rows", 200):
+    rows = run_chunks(work, tasks, workers=options.workers)
+    failed = rows["estimator"].isna()
+    table = summarise(rows[~failed])
+    lost = failed.groupby(rows["world"]).sum() / (stop - first)
+    table.insert(1, "failed", table["world"].map(lost))
+    central = rows[(rows["estimator"] == "synthesis") & (rows["quantity"] == "log_ratio")]
+    bins = pd.concat(
+        [reliability(block).assign(world=world) for world, block in central.groupby("world")],
+        ignore_index=True,
+    )
+    with pd.option_context("display.width", 240, "display.max_columns", 30):
         print(table.round(3).to_string())
-        print(failed["quantity"].value_counts().to_string())
-        central = rows[(rows["estimator"] == "synthesis") & (rows["quantity"] == "log_ratio")]
-        print(reliability(central).round(3).to_string())
-        seconds = rows.drop_duplicates(["world", "seed"])["seconds"].median()
-        print(f"CPU seconds a market, median: {seconds:.2f}")
+        print(rows.loc[failed, ["world", "quantity"]].value_counts().to_string())
+    print(f"CPU seconds a market, median: {central['seconds'].median():.2f}")
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(options.output, index=False, float_format="%.4f", quoting=csv.QUOTE_MINIMAL)
-        note = {
-            "what": "coverage of the pipeline on simulated markets",
-            "block": options.block,
-            "seeds": [first, stop - 1],
-            "draws": options.draws,
-            "prior": {f.name: getattr(prior, f.name) for f in fields(Prior)},
-            "command": "python scripts/study_coverage.py " + " ".join(
-                [f"--block {options.block}", *(f"--prior {p}" for p in options.prior)]
-            ),
-            "version": version("offroute"),
-            "date": datetime.now(UTC).date().isoformat(),
-        }
-        options.output.with_suffix(".json").write_text(json.dumps(note, indent=2) + "\n")
+        note = partial(
+            write_result,
+            command=shlex.join(["python", *sys.argv]),
+            prior=prior,
+            seeds=f"{options.block}: {first} to {stop - 1}",
+        )
+        note(table, options.output, about="coverage of the pipeline on simulated markets")
+        name = f"{options.output.stem}_reliability.csv"
+        note(bins, options.output.with_name(name), about="how often China leads, by stated P")
 
 
 if __name__ == "__main__":

@@ -7,21 +7,22 @@ A figure about a set of cells :math:`S` in week :math:`t` is
 
 with :math:`D = Y - X`, :math:`k` 1 for money and 0 for tokens, the part :math:`F_f` of the volume
 that the source covers, which drifts in time, what the lab (:math:`d_l`) and its country
-(:math:`d_o`) count as a token, an error of the row with heavy tails, and rounding as people round:
-"more than 6 billion a minute". The analyst knows the median of :math:`F_f` and states the spread of
-its log; the truth is a logistic-normal part for tokens and a gamma multiple for money (realised over listed
-price, other business inside) and where a count holds more than the cells. A tenth of the figures are restated later; the ledger has the newest value. In an
-over-confident world all spreads are larger than stated.
+(:math:`d_o`) count as a token, an error of the row with heavy tails, and rounding as people do it:
+"more than 6 billion a minute". The analyst knows the median of :math:`F_f` and states the spread
+of its log, with that of :math:`d_l + d_o` inside. The truth is a logistic-normal part for tokens,
+and a gamma multiple for money (realised over listed price, other business inside) and where a count
+holds more than the cells. A tenth of the figures are restated later; the ledger has the newest
+value. In an over-confident world all spreads are larger than stated.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import gamma
+from scipy.special import gammaincinv
 
 from offroute._random import RngLike, resolve_rng
-from offroute._typing import BoolArray, FloatArray, IntArray
+from offroute._typing import BoolArray, FloatArray
 from offroute.data.simulate import SimulatedMarket
 
 POPULATION = "outside-china-external-api"
@@ -77,15 +78,34 @@ class Source:
 _GOOGLE, _OPENAI = "lab:Google weights:closed", "lab:OpenAI weights:closed"
 _MINUTE, _DAY, _USD = "B tokens/minute", "T tokens/day", "USD m ARR"
 SOURCES = (
-    Source("tokens:Google", "tokens", _GOOGLE, _MINUTE, (39, 51, 64, 70), 0.86, 0.18, 0.13, 0.85,
-           "over"),
+    Source(
+        "tokens:Google",
+        "tokens",
+        _GOOGLE,
+        _MINUTE,
+        (39, 51, 64, 70),
+        0.86,
+        0.18,
+        0.13,
+        0.85,
+        "over",
+    ),
     Source("tokens:OpenAI", "tokens", _OPENAI, _MINUTE, (39, 64), 0.70, 0.22, 0.13, 0.85, "over"),
     Source("tokens:OpenAI", "tokens", _OPENAI, _MINUTE, (45,), 0.70, 0.22, 0.13, 0.85, "floor"),
     Source("tokens:OpenAI", "tokens", _OPENAI, _DAY, (9,), 0.70, 0.22, 0.13, 0.85, "ceiling"),
     Source("tokens:Microsoft", "tokens", _OPENAI, _DAY, (5, 9), 0.35, 0.45, 0.15, 0.0, "over"),
     Source("tokens:Microsoft", "tokens", _OPENAI, _DAY, (53,), 0.35, 0.45, 0.15, 0.0, "floor"),
-    Source("revenue:Anthropic", "revenue", "lab:Anthropic", _USD,
-           (0, 12, 20, 25, 29, 41, 51, 57, 65, 70), 0.82, 0.38, 0.12, 1.0),
+    Source(
+        "revenue:Anthropic",
+        "revenue",
+        "lab:Anthropic",
+        _USD,
+        (0, 12, 20, 25, 29, 41, 51, 57, 65, 70),
+        0.82,
+        0.38,
+        0.12,
+        1.0,
+    ),
     Source("revenue:OpenAI", "revenue", _OPENAI, _USD, (33,), 0.53, 0.40, 0.20, 1.0),
     Source("revenue:xAI", "revenue", "lab:xAI", _USD, (31,), 1.5, 0.8, 0.15, 1.0),
     Source("tokens:xAI", "tokens", "lab:xAI", _DAY, (69,), 0.5, 0.6, 0.4, 1.0),
@@ -184,8 +204,9 @@ def publish_disclosures(
     rows += _survey(market, generator)
     frame = pd.DataFrame(rows)
     if not market.world.chinese_evidence:
-        frame = frame[~frame["selector"].map(lambda s: _origin(market, cells_of(market, s))
-                                             == "China")].reset_index(drop=True)
+        frame = frame[
+            ~frame["selector"].map(lambda s: _origin(market, cells_of(market, s)) == "China")
+        ].reset_index(drop=True)
     return Disclosures(
         ledger=frame.drop(columns=["week", "volume", "factor", "q", "iota", "error"]),
         crosswalk=_crosswalk(frame),
@@ -235,11 +256,11 @@ def _scope(source: Source, scale: float, rng: np.random.Generator) -> float:
         odds = np.log(factor / (1 - factor)) + rng.normal() * min(q / (1 - factor), 1.5)
         return float(1 / (1 + np.exp(-odds)))
     shape = 1 / q**2
-    return float(factor * rng.gamma(shape) / gamma.median(shape))
+    return float(factor * rng.gamma(shape) / gammaincinv(shape, 0.5))
 
 
 def _round_down(value: float) -> float:
-    """The last impressive number: two digits below 3, one digit and a half above."""
+    """Round down to the last impressive number: in steps of a tenth below 3, of a half above."""
     power = 10.0 ** np.floor(np.log10(value))
     step = 0.1 if value / power < 3 else 0.5  # noqa: PLR2004 - "more than 16", "more than 6.5"
     return float(np.floor(value / power / step) * step * power)
@@ -271,7 +292,8 @@ def _row(
         "scope_class": f"{source.family} {source.selector} {source.factor:g}",
         "form": source.form,
         "selector": source.selector,
-        "measured_on": pd.Timestamp(market.weeks[week]) + pd.Timedelta(days=int(rng.integers(0, 7))),
+        "measured_on": pd.Timestamp(market.weeks[week])
+        + pd.Timedelta(days=int(rng.integers(0, 7))),
         "value": value,
         "low": np.nan,
         "high": np.nan,
@@ -334,7 +356,7 @@ def _survey(market: SimulatedMarket, rng: np.random.Generator) -> list[dict[str,
 
 
 def _crosswalk(frame: pd.DataFrame) -> pd.DataFrame:
-    """What the analyst states about each class of source."""
+    """Collect what the analyst states about each class of source."""
     classes = frame.drop_duplicates("scope_class")
     return pd.DataFrame(
         {

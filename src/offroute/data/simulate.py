@@ -254,7 +254,7 @@ def simulate_market(kind: World, *, rng: RngLike = None) -> SimulatedMarket:
     --------
     >>> market = simulate_market(WORLDS["calibrated"], rng=1)
     >>> bool((market.X <= market.Y).all()), market.Y.shape
-    (True, (78, 32))
+    (True, (78, 33))
     """
     demand_rng, panel_rng, model_rng = (resolve_rng(s) for s in spawn_seeds(rng, 3))
     cells = [(lab, group, tier) for lab, group, tiers in _LABS for tier in tiers]
@@ -292,7 +292,8 @@ def simulate_market(kind: World, *, rng: RngLike = None) -> SimulatedMarket:
 def _walk(rng: np.random.Generator, sd: float, shape: tuple[int, ...]) -> FloatArray:
     """Random walk over the first axis that ends at zero."""
     path = np.cumsum(rng.normal(0, sd, shape), axis=0)
-    return path - path[-1]
+    out: FloatArray = path - path[-1]
+    return out
 
 
 def _by_lab(cells: list[tuple[str, str, str]]) -> IntArray:
@@ -327,7 +328,8 @@ def _demand(
     )
     utility = utility + rng.normal(0, 0.5, (n_segments, len(cells)))
     choice = np.exp(utility - utility.max(axis=-1, keepdims=True))
-    return total[:, :, None] * choice / choice.sum(axis=-1, keepdims=True)
+    out: FloatArray = total[:, :, None] * choice / choice.sum(axis=-1, keepdims=True)
+    return out
 
 
 def _through_panel(

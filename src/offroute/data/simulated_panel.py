@@ -1,4 +1,4 @@
-"""What a simulated panel publishes: its models, the day's 50 largest, and tables of the snapshot."""
+"""What a simulated panel publishes: the day's 50 largest models, in tables of the snapshot."""
 
 from dataclasses import dataclass
 
@@ -190,7 +190,7 @@ def _episodes(cloaked: FloatArray) -> FloatArray:
 
 def _register(catalogue: Catalogue, n_cloaked: int) -> pd.DataFrame:
     """Register of all models; cloaked ones and the unnamed rest come last."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for j, c in enumerate(catalogue.cell):
         lab, group, tier = catalogue.cells[c]
         prompt = catalogue.prompt[c] * 1e6
@@ -201,8 +201,8 @@ def _register(catalogue: Catalogue, n_cloaked: int) -> pd.DataFrame:
     for j in range(n_cloaked):
         rows.append(_unpriced(f"openrouter/cloaked-{j}", "openrouter", "Stealth"))
     rows.append(_unpriced("other", "other", "Other"))
-    names = "model author lab weights group variant tier prompt completion".split()
-    return pd.DataFrame(rows, columns=names)
+    names = ["model", "author", "lab", "weights", "group", "variant", "tier"]
+    return pd.DataFrame(rows, columns=[*names, "prompt", "completion"])
 
 
 def _unpriced(model: str, author: str, group: str) -> tuple[object, ...]:

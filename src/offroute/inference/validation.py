@@ -101,10 +101,11 @@ def crossing_week(R: FloatArray, *, run: int = CROSSING_RUN) -> FloatArray:
     Examples
     --------
     >>> crossing_week(np.array([[-1.0, 1, 1, -1, 1, 1, 1], [-1.0] * 7]), run=3).tolist()
-    [4, 7]
+    [4.0, 7.0]
     """
     positive = np.lib.stride_tricks.sliding_window_view(R > 0, run, axis=-1).all(axis=-1)
-    return np.where(positive.any(axis=-1), positive.argmax(axis=-1), R.shape[-1])
+    first = np.where(positive.any(axis=-1), positive.argmax(axis=-1), R.shape[-1])
+    return np.asarray(first, dtype=np.float64)
 
 
 def coverage_ratio(case: Case, week: int, *, n_draws: int, rng: RngLike = None) -> FloatArray:
@@ -193,10 +194,11 @@ def posterior_paths(posterior: Posterior) -> FloatArray:
         Log ratio of China to the United States, panel and off-platform tokens together.
     """
     p, market = posterior, posterior.market
+    volumes = (off_platform(p.features, p.prior, p.draws, int(t)) for t in p.draws.weeks)
     return np.column_stack(
         [
-            log_ratio(market.X[t] + off_platform(p.features, p.prior, p.draws, int(t)), market.groups)
-            for t in p.draws.weeks
+            log_ratio(market.X[t] + D, market.groups)
+            for t, D in zip(p.draws.weeks, volumes, strict=True)
         ]
     )
 
@@ -265,7 +267,7 @@ def score_market(
         ("synthesis", "log_ratio_usd"): (log_ratio(Y * market.price[last], market.groups), dollars),
         ("synthesis", "log_lambda"): (panel - path[:, -1], true_panel - R),
         ("synthesis", "crossing_week"): (
-            crossing_week(path).astype(np.float64),
+            crossing_week(path),
             float(crossing_week(true_path)),
         ),
         ("naive", "log_ratio"): (naive_ratio(case, last, n_draws=n_draws, rng=generator), R),
