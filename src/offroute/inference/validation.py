@@ -148,7 +148,8 @@ def coverage_ratio(case: Case, week: int, *, n_draws: int, rng: RngLike = None) 
     known = ~np.isnan(factor[0])
     total = []
     for side in (china, us):
-        donors = side & known if (side & known & (volume > 0)).any() else known
+        shown = known & (volume > 0)
+        donors = side & shown if (side & shown).any() else shown
         pooled = (factor[:, donors] @ volume[donors]) / volume[donors].sum()
         filled = np.where(known, factor, pooled[:, None])
         total.append((filled * volume)[:, side].sum(axis=1))
