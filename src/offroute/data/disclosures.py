@@ -12,7 +12,9 @@ that the source covers, which drifts in time, what the lab (:math:`d_l`) and its
 of its log, with that of :math:`d_l + d_o` inside. The truth is a logistic-normal part for tokens,
 and a gamma multiple for money (realised over listed price, other business inside) and where a count
 holds more than the cells. A tenth of the figures are restated later; the ledger has the newest
-value. In an over-confident world all spreads are larger than stated.
+value. Factors and stated spreads of the publishers are those of the shipped ledger and crosswalk
+for the population ``world-external-api``. In an over-confident world all spreads are larger than
+stated.
 """
 
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from offroute._random import RngLike, resolve_rng
 from offroute._typing import BoolArray, FloatArray
 from offroute.data.simulate import SimulatedMarket
 
-POPULATION = "outside-china-external-api"
+POPULATION = "world-external-api"
 #: What a lab, and all labs of a country, count as a token: log sd in a calibrated world.
 _LAB_SD = 0.12
 _COUNTRY_SD = 0.10
@@ -108,18 +110,18 @@ SOURCES = (
     ),
     Source("revenue:OpenAI", "revenue", _OPENAI, _USD, (33,), 0.53, 0.40, 0.20, 1.0),
     Source("revenue:xAI", "revenue", "lab:xAI", _USD, (31,), 1.5, 0.8, 0.15, 1.0),
-    Source("tokens:xAI", "tokens", "lab:xAI", _DAY, (69,), 0.5, 0.6, 0.4, 1.0),
-    Source("revenue:Alibaba", "revenue", "lab:Alibaba", _USD, (70,), 1.8, 0.7, 0.2, 1.0, "over"),
-    Source("tokens:DeepSeek", "tokens", "lab:DeepSeek", _DAY, (7, 58), 0.5, 0.6, 0.2, 0.3),
-    Source("revenue:Moonshot", "revenue", "lab:Moonshot", _USD, (67,), 0.6, 0.55, 0.2, 1.0, "over"),
-    Source("revenue:MiniMax", "revenue", "lab:MiniMax", _USD, (25, 57), 0.7, 0.5, 0.25, 1.0),
-    Source("tokens:Zhipu", "tokens", "lab:Zhipu", _DAY, (23, 44), 2.5, 0.7, 0.15, 0.5),
-    Source("revenue:Zhipu", "revenue", "lab:Zhipu", _USD, (60, 75), 0.7, 0.6, 0.25, 1.0),
-    Source("tokens:house A", "tokens", "origin:China", "T/week", (12, 38, 64), 3.0, 0.7, 0.2, 0.0),
-    Source("tokens:house B", "tokens", "origin:China", "T/week", (12, 38), 4.0, 0.8, 0.2, 0.0),
-    Source("tokens:host 1", "tokens", "weights:open", _DAY, (36,), 0.15, 0.8, 0.25, 0.05),
-    Source("tokens:host 2", "tokens", "weights:open", _DAY, (72,), 0.3, 0.8, 0.4, 0.05),
-    Source("revenue:hosts", "revenue", "weights:open", _USD, (74,), 0.4, 0.8, 0.3, 0.05),
+    Source("tokens:xAI", "tokens", "lab:xAI", _DAY, (69,), 2.0, 0.8, 0.6, 1.0),
+    Source("revenue:Alibaba", "revenue", "lab:Alibaba", _USD, (70,), 0.55, 0.6, 0.2, 1.0, "over"),
+    Source("tokens:DeepSeek", "tokens", "lab:DeepSeek", _DAY, (7, 58), 0.75, 0.7, 0.2, 0.3),
+    Source("revenue:Moonshot", "revenue", "lab:Moonshot", _USD, (67,), 1.4, 0.5, 0.2, 1.0, "over"),
+    Source("revenue:MiniMax", "revenue", "lab:MiniMax", _USD, (25, 57), 1.9, 0.6, 0.25, 1.0),
+    Source("tokens:Zhipu", "tokens", "lab:Zhipu", _DAY, (23, 44), 1.15, 0.3, 0.15, 0.5),
+    Source("revenue:Zhipu", "revenue", "lab:Zhipu", _USD, (60, 75), 0.8, 0.9, 0.25, 1.0),
+    Source("tokens:house A", "tokens", "origin:China", "T/week", (12, 38, 64), 0.6, 0.45, 0.2, 0.0),
+    Source("tokens:house B", "tokens", "origin:China", "T/week", (12, 38), 1.0, 0.65, 0.2, 0.0),
+    Source("tokens:host 1", "tokens", "weights:open", _DAY, (36,), 0.07, 0.9, 0.25, 0.05),
+    Source("tokens:host 2", "tokens", "weights:open", _DAY, (72,), 0.15, 1.0, 0.7, 0.05),
+    Source("revenue:hosts", "revenue", "weights:open", _USD, (74,), 0.4, 0.95, 0.4, 0.05),
 )
 #: Surveys of spend among US enterprises: week, items, factor and stated sd of an item.
 _SURVEY_WEEKS = (23, 44)

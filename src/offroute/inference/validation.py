@@ -150,7 +150,12 @@ def coverage_ratio(case: Case, week: int, *, n_draws: int, rng: RngLike = None) 
     for side in (china, us):
         shown = known & (volume > 0)
         donors = side & shown if (side & shown).any() else shown
-        pooled = (factor[:, donors] @ volume[donors]) / volume[donors].sum()
+        # Without any figure about a lab the ratio is the panel's own.
+        pooled = (
+            (factor[:, donors] @ volume[donors]) / volume[donors].sum()
+            if donors.any()
+            else np.ones(n_draws)
+        )
         filled = np.where(known, factor, pooled[:, None])
         total.append((filled * volume)[:, side].sum(axis=1))
     return np.asarray(np.log(total[0] / total[1]))
