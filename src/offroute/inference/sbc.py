@@ -52,7 +52,8 @@ def draw_prior(market: Market, *, prior: Prior, weeks: IntArray, rng: RngLike = 
         features, prior, (float(hyper[0]), float(hyper[2])), dates, 1, generator
     )
     xi = generator.standard_normal((1, features.split.shape[1])) @ features.split.T
-    return Draws(base, xi, beta + prior.beta, walk, dates, hyper[None], np.empty((1, 0)))
+    none = np.array([-1], dtype=np.int64)
+    return Draws(base, xi, beta + prior.beta, walk, dates, hyper[None], np.empty((1, 0)), none)
 
 
 def predict_benchmarks(
