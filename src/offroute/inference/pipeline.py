@@ -14,6 +14,7 @@ from offroute.data.snapshot import (
 )
 from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.estimators.synthesis import Posterior, synthesise
+from offroute.exceptions import NotIdentified
 from offroute.measurement.ledger import build_benchmarks
 from offroute.measurement.market import Market, build_market, week_index
 from offroute.measurement.populations import population as population_of
@@ -94,6 +95,13 @@ def correct(
     benchmarks = build_benchmarks(
         load_ledger(data_dir), load_crosswalk(data_dir), market, population=population
     )
+    if not len(benchmarks):
+        raise NotIdentified(
+            f"population '{population}'",
+            got="no benchmark in the ledger",
+            rule="a corrected share needs at least one disclosure about the population",
+            next_step="Choose another population, or add a row to the ledger and the crosswalk.",
+        )
     return synthesise(
         market,
         benchmarks,
