@@ -75,7 +75,9 @@ class Dense:
         """Random walk that starts from zero at the anchor in both directions."""
         t, side = when - self.zero, np.sign(when - self.zero)
         before, value = 0.0, 0.0
-        for date in sorted((d for d in self.dates if (d - self.zero) * side > 0), key=abs_from(self.zero)):
+        for date in sorted(
+            (d for d in self.dates if (d - self.zero) * side > 0), key=abs_from(self.zero)
+        ):
             if abs(date - self.zero) <= abs(t):
                 gap = abs(date - self.zero) - before
                 value = value + s_rw * np.sqrt(gap) * steps[..., self.dates.index(date)]
@@ -107,7 +109,9 @@ class Dense:
         m, p = self.market, self.prior
         _, _, _, _, _, gamma, e, *_ = self.parts(theta)
         log_price = np.log(m.price[m.anchor])
-        z = np.array([log_price[c] - log_price[m.unit == m.unit[c]].mean() for c in range(len(m.unit))])
+        z = np.array(
+            [log_price[c] - log_price[m.unit == m.unit[c]].mean() for c in range(len(m.unit))]
+        )
         return (p.gamma + p.gamma_sd * gamma) * z + p.s_e * e
 
     def cells(self, theta, week, tau, s_rw):
@@ -117,7 +121,9 @@ class Dense:
         D = np.empty(part.shape)
         for u in self.units:
             k = m.unit == u
-            D[..., k] = np.exp(G[..., [u]]) * part[..., k] / part[..., k].sum(axis=-1, keepdims=True)
+            D[..., k] = (
+                np.exp(G[..., [u]]) * part[..., k] / part[..., k].sum(axis=-1, keepdims=True)
+            )
         return D
 
     def h(self, theta, tau, s_rw):
@@ -249,9 +255,7 @@ def test_prior_covariance_of_the_points_is_that_of_the_dense_density(toy):
     np.testing.assert_allclose(prior_mean(points, features), zero, atol=1e-12)
     K = prior_covariance(points, features, prior, (0.7, 0.1))
     np.testing.assert_allclose(K, (L.T @ L)[:m, :m], atol=1e-12)
-    np.testing.assert_allclose(
-        features.split @ features.split.T, (L.T @ L)[m:, m:], atol=1e-12
-    )
+    np.testing.assert_allclose(features.split @ features.split.T, (L.T @ L)[m:, m:], atol=1e-12)
 
 
 @pytest.mark.parametrize("p_unreliable", [0.0, 0.1])
@@ -278,8 +282,9 @@ def test_evidence_of_a_linear_gaussian_case_is_the_normal_density(toy, p_unrelia
         L = dense.h(np.eye(dense.size), tau, s_rw) - mean
         terms.append(
             [
-                multivariate_normal(mean + b.off, L.T @ L + dense.covariance(omega, case))
-                .logpdf(b.y)
+                multivariate_normal(mean + b.off, L.T @ L + dense.covariance(omega, case)).logpdf(
+                    b.y
+                )
                 for case in cases
             ]
         )
@@ -334,9 +339,7 @@ def test_field_given_points_is_the_conditional_normal(toy):
 
 
 def _all_weeks(toy, market):
-    rows = [
-        {"family": "a", "cells": [0], "week": t, "y": 1.0} for t in range(len(market.weeks))
-    ]
+    rows = [{"family": "a", "cells": [0], "week": t, "y": 1.0} for t in range(len(market.weeks))]
     return toy.benchmarks(market, rows)
 
 
@@ -344,9 +347,7 @@ def test_prior_field_has_the_dense_covariance(toy):
     market, prior = toy.market(), Prior()
     features = build_features(market, prior)
     dates, k = np.arange(len(market.weeks)), 20_000
-    base, beta, walk = prior_field(
-        features, prior, (0.6, 0.1), dates, k, np.random.default_rng(5)
-    )
+    base, beta, walk = prior_field(features, prior, (0.6, 0.1), dates, k, np.random.default_rng(5))
     dense = Dense(market, _all_weeks(toy, market), prior)
     unit = np.vstack([np.zeros(dense.size), np.eye(dense.size)])
     L = np.stack([dense.log_units(unit, t, 0.6, 0.1) for t in dates], axis=1)
