@@ -367,7 +367,7 @@ def draw(
     while power < 1.0:
         step = _next_power(ratio, power, 0.5 * n_draws)
         weights, k = pareto_smooth((step - power) * ratio)
-        # The tail shape falls with the power: a shorter step tames the heavy tail that a longer has.
+        # The tail shape falls with the power: a shorter step tames a heavy tail.
         while k > _TAME and step - power > _SHORTEST:
             step = power + 0.5 * (step - power)
             weights, k = pareto_smooth((step - power) * ratio)

@@ -15,7 +15,7 @@ from offroute.estimators.draws import off_platform
 from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.estimators.synthesis import Posterior, synthesise
 from offroute.exceptions import UnknownLab
-from offroute.measurement.ledger import Benchmarks, build_benchmarks, select_cells
+from offroute.measurement.ledger import Benchmarks, build_benchmarks, ledger_labs, select_cells
 from offroute.measurement.market import Market, build_market
 
 LEVELS = (0.50, 0.80, 0.90, 0.95)
@@ -67,6 +67,7 @@ def prepare(simulated: SimulatedMarket, published: Disclosures, *, anchor: int =
         simulated.composition,
         anchor=str(simulated.weeks[anchor]),
         off_panel=(),
+        keep=ledger_labs(published.ledger),
     )
     # Figures about a lab that is too small on the panel to have cells of its own say nothing here.
     known = published.ledger["selector"].map(partial(_names_cells, market))
