@@ -15,7 +15,6 @@ import csv
 import io
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -168,9 +167,15 @@ def one_memory(task: str, who: str, path: str) -> None:
     margins = tuple(stored.pop(f"margin{j}") for j in range(len(LEVELS)))
     logs = Logs(margins=margins, **stored)
     call = ours(task, logs) if who == "offroute" else PEERS[task][who](logs)[0]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb()
     timed(call)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print(peak_mb() - before)
+
+
+def peak_mb() -> float:
+    """Return the peak memory of this process; ru_maxrss would start at its parent's (Linux)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def memory(n: int, tasks: list[str]) -> list[dict[str, object]]:

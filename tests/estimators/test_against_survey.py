@@ -26,7 +26,7 @@ RTOL = 1e-10
 
 LOGS = pd.read_csv(ORACLES / "made_up_logs.csv").assign(q=lambda d: 20 / d["x"] ** 2)
 DESIGNS = {
-    "strat": DesignColumns("stratum", "cluster", "population"),
+    "stratified": DesignColumns("stratum", "cluster", "population"),
     "wr": DesignColumns("stratum", "cluster"),
     "one": DesignColumns(clusters="cluster"),
 }
@@ -39,7 +39,7 @@ MARGINS = make_target({"a": A, "b": B})
 base = {"estimands": ESTIMANDS, "linearisation": "base"}
 
 
-def sample(design="strat", frame=LOGS):
+def sample(design="stratified", frame=LOGS):
     return read_sample(
         frame,
         outcomes=["y", "tokens"],

@@ -5,7 +5,7 @@ d <- read.csv("made_up_logs.csv", stringsAsFactors = TRUE)
 d$ty <- d$tokens * d$y
 for (k in levels(d$a)) d[[paste0("t", k)]] <- d$tokens * (d$a == k)
 for (k in levels(d$b)) d[[paste0("b", k)]] <- as.numeric(d$b == k)
-strat <- svydesign(~cluster, strata = ~stratum, fpc = ~population, weights = ~w, data = d)
+stratified <- svydesign(~cluster, strata = ~stratum, fpc = ~population, weights = ~w, data = d)
 wr <- svydesign(~cluster, strata = ~stratum, weights = ~w, data = d)
 one <- svydesign(~cluster, weights = ~w, data = d)
 size <- 1200
@@ -27,25 +27,25 @@ set.seed(1)
 sub <- as.svrepdesign(wr, type = "subbootstrap", replicates = 12)
 given <- weights(sub, "analysis")
 out <- list(
-  strat = show(strat), wr = show(wr), one = show(one),
-  linear = show(ctl(strat, calfun = "linear")),
-  raking = show(ctl(strat, calfun = "raking")),
-  logit = show(ctl(strat, calfun = "logit", bounds = c(0.4, 2.2))),
-  bounded = show(ctl(strat, calfun = "linear", bounds = c(0.6, 1.3))),
-  sinh = show(ctl(strat, calfun = cal.sinh, bounds = c(0.01, 100))),
-  variance = show(calibrate(strat, ~ a + x, px, variance = d$x^2 / 20)),
+  stratified = show(stratified), wr = show(wr), one = show(one),
+  linear = show(ctl(stratified, calfun = "linear")),
+  raking = show(ctl(stratified, calfun = "raking")),
+  logit = show(ctl(stratified, calfun = "logit", bounds = c(0.4, 2.2))),
+  bounded = show(ctl(stratified, calfun = "linear", bounds = c(0.6, 1.3))),
+  sinh = show(ctl(stratified, calfun = cal.sinh, bounds = c(0.01, 100))),
+  variance = show(calibrate(stratified, ~ a + x, px, variance = d$x^2 / 20)),
   # rake()'s residuals average without weights, so its SE differs from calibrate()'s here.
-  rake = show(raked(strat)),
-  rake_calibrate = show(calibrate(strat, ~ a + b, c(pa, bopen = 540), calfun = "raking",
+  rake = show(raked(stratified)),
+  rake_calibrate = show(calibrate(stratified, ~ a + b, c(pa, bopen = 540), calfun = "raking",
                                   epsilon = 1e-13, maxit = 200)),
-  poststratify = show(ps(strat)),
+  poststratify = show(ps(stratified)),
   jk1_linear = show(ctl(jk1, calfun = "linear")), jk1_raking = show(ctl(jk1, calfun = "raking")),
   jkn = show(jkn), jkn_linear = show(ctl(jkn, calfun = "linear")), jkn_rake = show(raked(jkn)),
   given = c(show(sub), list(scale = sub$scale, rscales = sub$rscales)),
   ciprop = c(coef(p <- svyciprop(~ I(b == "open"), wr, method = "logit")), confint(p)),
   ratio_vcov = vcov(svytotal(~ tokens + y, wr)),
   trim = weights(trimWeights(ctl(one, calfun = "linear"), upper = 9, lower = 2, strict = TRUE)),
-  g_raking = range(weights(ctl(strat, calfun = "raking")) / d$w)
+  g_raking = range(weights(ctl(stratified, calfun = "raking")) / d$w)
 )
 write.csv(format(given, digits = 17), "survey_made_up_replicates.csv", row.names = FALSE, quote = FALSE)
 json <- function(x) {
