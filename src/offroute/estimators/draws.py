@@ -31,6 +31,7 @@ from offroute.estimators.points import (
 )
 from offroute.estimators.prior import Prior
 from offroute.estimators.psis import pareto_smooth
+from offroute.exceptions import UnknownWeek
 from offroute.measurement.ledger import Benchmarks, take
 from offroute.measurement.market import GROUPS
 
@@ -124,8 +125,21 @@ def off_platform(features: Features, prior: Prior, draws: Draws, week: int) -> F
     -------
     ndarray, shape (k, C)
         Tokens a week.
+
+    Raises
+    ------
+    UnknownWeek
+        If the draws cannot be evaluated in the week.
     """
-    d = int(np.searchsorted(draws.weeks, week))
+    found = np.flatnonzero(draws.weeks == week)
+    if not len(found):
+        raise UnknownWeek(
+            "week",
+            got=week,
+            rule=f"the draws have {len(draws.weeks)} weeks, and this index is not one of them",
+            next_step="Ask for the week when the posterior is drawn.",
+        )
+    d = int(found[0])
     G = features.mu[week] + draws.base + draws.walk[:, :, d]
     G += (draws.beta - prior.beta) * features.rise[week]
     return cell_volume(features, G, features.mix[week], draws.xi)
@@ -408,6 +422,8 @@ def effective_draws(x: FloatArray, ancestor: IntArray) -> float:
     """
     deviation = x - x.mean()
     between = (np.bincount(ancestor, deviation) ** 2).sum()
+    if between == 0:
+        return float(len(x))
     return float(min(len(x), len(x) * (deviation @ deviation) / between))
 
 

@@ -236,6 +236,11 @@ def build_market(
     Market
         The arranged panel.
 
+    Raises
+    ------
+    UnknownWeek
+        If the anchor is not a week of the panel.
+
     Notes
     -----
     The unnamed rest of a week (``other``) is spread as `complete_other` does. Weeks known by lab
@@ -247,6 +252,13 @@ def build_market(
     frame = _split_labs(frame, named)
     frame["rate"] = frame["tokens"] * 7.0 / frame["days"]
     starts, t = np.unique(_monday(frame), return_inverse=True)
+    if np.datetime64(anchor, "D") not in starts:
+        raise UnknownWeek(
+            "anchor",
+            got=repr(anchor),
+            rule=f"it must be a Monday of the panel, {starts[0]} to {starts[-1]}",
+            next_step="Take a week near the middle of the disclosures.",
+        )
     elapsed = (starts - starts[0]).astype("int64") / 7.0
     rate = frame["rate"].to_numpy()
     labels = _cell_labels(frame, t, rate / np.bincount(t, rate)[t])
