@@ -250,6 +250,9 @@ def test_conversion_of_a_row_step_by_step(world):
     assert "only ratios speak" in names["S-02"]["per week"]
     assert names["O-T02"]["published"].startswith("6 B tokens/minute")
     context = ledger[ledger["use"] == "context"].iloc[0]
-    assert conversion_steps(context, crosswalk, market)[-1] == ("not a benchmark", context["reason"])
+    assert conversion_steps(context, crosswalk, market)[-1] == (
+        "not a benchmark",
+        context["reason"],
+    )
     with pytest.raises(InvalidValue, match="id of the ledger"):
         find_row(ledger, "no-such-row")

@@ -46,7 +46,7 @@ def test_totals_are_those_of_the_completed_panel(market, tables):
 
 def test_weeks_are_mondays_and_gaps_stay_gaps(market, tables):
     weeks = pd.DatetimeIndex(market.weeks)
-    assert (weeks.dayofweek == 0).all()
+    assert (weeks.day_of_week == 0).all()
     assert set(weeks) == set(tables[0]["week_start"])
     steps = np.diff(market.elapsed)
     np.testing.assert_allclose(np.diff(market.weeks).astype(int) / 7, steps)
