@@ -358,7 +358,7 @@ def test_prior_field_has_the_dense_covariance(toy):
     assert error.max() < SIGMAS + 0.5
 
 
-def reference_chain(dense, *, chains, steps, burn, seed):
+def reference_chain(dense, *, chains, steps, burn, seed):  # noqa: C901, PLR0915 - one sampler
     """Elliptical-slice chains on theta with Gibbs moves of the node, summed over bad families.
 
     The Gaussian of the slice is a dense Laplace approximation of its own; any Gaussian is valid.
