@@ -40,8 +40,8 @@ NODES = (4, 3, 4)
 class Dense:
     """Whitened parameters theta ~ normal(0, 1) and one plain loop for every equation.
 
-    theta = (b_0, b_closed, b_china, delta_g, a_company, gamma, e_c, beta, beta_g, beta_u, steps of the
-    walks of each unit between the sorted dates on each side of the anchor).
+    theta = (b_0, b_closed, b_china, delta_g, a_company, gamma, e_c, beta, beta_g, beta_u, steps of
+    the walks of each unit between the sorted dates on each side of the anchor).
     """
 
     def __init__(self, market, b, prior):
@@ -309,10 +309,7 @@ def test_field_given_points_is_the_conditional_normal(toy):
         points, features, prior, hyper, np.tile(G, (k, 1)), dates, rng
     )
     every = (
-        features.mu[None]
-        + base[:, None]
-        + walk.transpose(0, 2, 1)
-        + beta[:, None] * features.rise
+        features.mu[None] + base[:, None] + walk.transpose(0, 2, 1) + beta[:, None] * features.rise
     )
     at = every[:, points.week, points.unit]
     np.testing.assert_allclose(at, np.tile(G, (k, 1)), atol=1e-4)

@@ -72,9 +72,7 @@ def family_floor(toy, copies):
     cells = [("A", "US closed", "mid", 0, 1.0, 1.0), ("B", "China open", "mid", 1, 1.0, 1.0)]
     market = toy.market(cells, elapsed=(0,), anchor=0)
     prior = Prior(b_0_sd=10.0, s_cm=1e-6, p_unreliable=0.0, omega=0.5, **SMALL, **STILL)
-    three = [
-        {"family": "f1", "cells": [0], "y": y, "s": 0.1} for y in (9.9, 10.0, 10.1)
-    ] * copies
+    three = [{"family": "f1", "cells": [0], "y": y, "s": 0.1} for y in (9.9, 10.0, 10.1)] * copies
     return market, prior, [*three, {"family": "f2", "cells": [0], "y": 10.2, "s": 0.2}]
 
 
