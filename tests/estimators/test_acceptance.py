@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import ndtr
 
-from offroute.estimators.draws import off_platform
+from offroute.estimators.field import off_platform
 from offroute.estimators.gaussian_system import build_features
 from offroute.estimators.linearise import error_covariance
 from offroute.estimators.prior import INFORMED, NEUTRAL, Prior

@@ -9,7 +9,7 @@ from scipy.special import log_ndtr, logsumexp
 from scipy.stats import multivariate_normal
 
 from offroute.estimators import linearise
-from offroute.estimators.draws import off_platform
+from offroute.estimators.field import off_platform
 from offroute.estimators.gaussian_system import build_features
 from offroute.estimators.linearise import half_normal_nodes, laplace
 from offroute.estimators.points import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from offroute.estimators.draws import off_platform
+from offroute.estimators.field import off_platform
 from offroute.estimators.gaussian_system import build_features
 from offroute.estimators.linearise import laplace
 from offroute.estimators.prior import NEUTRAL, Prior

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from offroute.estimators.draws import off_platform
+from offroute.estimators.field import off_platform
 from offroute.exceptions import NotIdentified, UnknownPopulation
 from offroute.inference.identification import identify
 from offroute.inference.paths import log_ratio_paths, ratio_series, volume_paths

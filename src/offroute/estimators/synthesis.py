@@ -15,15 +15,8 @@ from scipy.special import logsumexp
 
 from offroute._random import RngLike, resolve_rng
 from offroute._typing import BoolArray, FloatArray, IntArray
-from offroute.estimators.draws import (
-    MAX_K_HAT,
-    Draws,
-    Problem,
-    draw,
-    effective_draws,
-    family_shift,
-    off_platform,
-)
+from offroute.estimators.draws import MAX_K_HAT, Problem, draw, family_shift
+from offroute.estimators.field import Draws, effective_draws, off_platform
 from offroute.estimators.gaussian_system import Features, build_features
 from offroute.estimators.linearise import Laplace, half_normal_nodes, laplace
 from offroute.estimators.points import build_points

@@ -16,7 +16,8 @@ import pandas as pd
 
 from offroute._random import RngLike, spawn_seeds
 from offroute._typing import FloatArray, IntArray
-from offroute.estimators.draws import MAX_K_HAT, family_shift, off_platform
+from offroute.estimators.draws import MAX_K_HAT, family_shift
+from offroute.estimators.field import off_platform
 from offroute.estimators.linearise import error_covariance
 from offroute.estimators.prior import Prior
 from offroute.estimators.psis import pareto_smooth

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from offroute._typing import AnyArray, BoolArray, FloatArray
-from offroute.estimators.draws import off_platform
+from offroute.estimators.field import off_platform
 from offroute.estimators.synthesis import Posterior
 from offroute.inference.series import series_bands
 

@@ -14,7 +14,8 @@ from scipy.stats import kstest
 from offroute._random import RngLike, resolve_rng
 from offroute._typing import FloatArray, IntArray
 from offroute.data.simulate import log_ratio
-from offroute.estimators.draws import Draws, family_shift, off_platform
+from offroute.estimators.draws import family_shift
+from offroute.estimators.field import Draws, off_platform
 from offroute.estimators.gaussian_system import build_features
 from offroute.estimators.linearise import error_covariance
 from offroute.estimators.points import prior_field

@@ -15,7 +15,7 @@ import pandas as pd
 
 from offroute._checks import check_choice, check_probability
 from offroute._typing import FloatArray
-from offroute.estimators.draws import off_platform
+from offroute.estimators.field import off_platform
 from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import UnknownPartition
 

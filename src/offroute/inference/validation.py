@@ -11,7 +11,7 @@ from offroute._random import RngLike, resolve_rng
 from offroute._typing import BoolArray, FloatArray
 from offroute.data.disclosures import POPULATION, Disclosures
 from offroute.data.simulate import SimulatedMarket, log_ratio
-from offroute.estimators.draws import off_platform
+from offroute.estimators.field import off_platform
 from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.estimators.synthesis import Posterior, synthesise
 from offroute.exceptions import UnknownLab
