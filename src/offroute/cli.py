@@ -30,7 +30,8 @@ from offroute.measurement.conversion import conversion_steps, find_row
 from offroute.measurement.market import latest_full_week
 from offroute.measurement.populations import population as population_of
 from offroute.report.audit import audit_json, audit_view
-from offroute.report.correct import correct_document, correct_json, correct_view
+from offroute.report.correct import correct_document, correct_json, correct_view, week_notes
+from offroute.report.figures import check_plot, figure_bytes, shares_figure
 from offroute.report.files import frame_to_csv, write_atomic
 from offroute.report.ledger import ledger_table, ledger_view, row_view
 
@@ -109,7 +110,8 @@ DEFAULT_POPULATIONS = ("outside-china-external-api", "world-external-api")
 
 @app.command(
     epilog="Examples: `offroute correct`, `offroute correct --week 2026-06-01 --population "
-    "world-all-uses`, `offroute correct --by lab --level 0.95 --json out.json --csv out.csv`"
+    "world-all-uses`, `offroute correct --by lab --level 0.95 --json out.json --csv out.csv`, "
+    "`offroute correct --plot shares.png`"
 )
 @refusals
 def correct(  # numpydoc ignore=PR01
@@ -131,6 +133,10 @@ def correct(  # numpydoc ignore=PR01
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
+    plot_file: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
+    ] = None,
 ) -> None:
     """Correct the shares of one week for what the panel does not see (the main job)."""
     check_choice(prior, list(PRIORS), name="prior", error=UsageError)
@@ -139,7 +145,9 @@ def correct(  # numpydoc ignore=PR01
     names = population or list(DEFAULT_POPULATIONS)
     for name in names:
         population_of(name)
-    market = load_market(data)
+    if plot_file is not None:
+        check_plot(plot_file)
+    market, usage = load_market(data), load_usage(data)
     day = latest_full_week(market) if week is None else week
     views, documents, tables = [], [], []
     for name in names:
@@ -148,14 +156,19 @@ def correct(  # numpydoc ignore=PR01
         )
         v = volumes(posterior, int(posterior.draws.weeks[0]))
         table, result = share_table(v, by=by, level=level), contest(v, level=level)
-        views.append(correct_view(v, table, result, posterior, level))
-        documents.append(correct_json(v, table, result, posterior, level))
+        notes = week_notes(market, usage, v.week)
+        views.append(correct_view(v, table, result, posterior, level, notes))
+        documents.append(correct_json(v, table, result, posterior, level, notes))
         tables.append(table.assign(population=v.population, week=v.week, level=level))
-    texts = {
-        json_file: correct_document(documents, sidecar_of("usage", data).as_of, seed),
-        csv_file: frame_to_csv(pd.concat(tables, ignore_index=True)),
+    panel, shares = sidecar_of("usage", data), pd.concat(tables, ignore_index=True)
+    contents: dict[Path | None, str | bytes] = {
+        json_file: correct_document(documents, panel.as_of, seed),
+        csv_file: frame_to_csv(shares),
     }
-    write_atomic({path: text for path, text in texts.items() if path is not None})
+    if plot_file is not None:
+        figure = shares_figure(shares, level=level, source=panel.citation)
+        contents[plot_file] = figure_bytes(figure, plot_file.suffix)
+    write_atomic({path: content for path, content in contents.items() if path is not None})
     for view in views:
         console().print(view)
 
