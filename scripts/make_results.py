@@ -3,6 +3,7 @@
 Every number of README.md and of the Estimates in CHANGELOG.md is read from these files.
 """
 
+# ruff: noqa: E402 - the number of threads must be set before numpy is imported
 import os
 
 # Before numpy: the matrices are small, and one thread adds in one order.

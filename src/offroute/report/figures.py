@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,7 @@ def runs_of_weeks(weeks: pd.Series) -> list[slice]:
     """
     days = weeks.to_numpy().astype("datetime64[D]")
     cuts = [0, *(np.flatnonzero(np.diff(days) > _WEEK) + 1).tolist(), len(days)]
-    return [slice(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(cuts)]
 
 
 def ratio_figure(weekly: pd.DataFrame, *, titles: dict[str, str], source: str) -> "Figure":
@@ -184,7 +185,7 @@ def _ratio_panel(ax: "Axes", frame: pd.DataFrame, *, named: bool) -> None:
     told = frame.loc[frame["benchmarks"] > 0, "week_start"]
     ax.plot(told, np.full(len(told), 0.034), "|", color=INK, markersize=6, markeredgewidth=0.9)
     ax.set_ylim(0.029, 3.2)
-    _date_axis(ax)
+    _date_axis(ax, weeks)
     _direct_labels(ax, frame, named=named)
 
 
@@ -217,14 +218,11 @@ def _direct_labels(ax: "Axes", frame: pd.DataFrame, *, named: bool) -> None:
     )  # fmt: skip
 
 
-def _date_axis(ax: "Axes") -> None:
-    from matplotlib.dates import ConciseDateFormatter, MonthLocator  # noqa: PLC0415
-
-    locator = MonthLocator(bymonth=(1, 4, 7, 10))
-    ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(
-        ConciseDateFormatter(locator, formats=["%Y", "%b", "%d"] + ["%H:%M"] * 3, show_offset=False)
-    )
+def _date_axis(ax: "Axes", weeks: pd.Series) -> None:
+    """Tick the quarters; January is labelled by its year."""
+    quarters = pd.date_range(weeks.iloc[0] - pd.Timedelta(days=6), weeks.iloc[-1], freq="QS")
+    names = [f"{day:%Y}" if day.month == 1 else f"{day:%b}" for day in quarters]
+    ax.set_xticks(quarters.to_pydatetime(), names)
     ax.margins(x=0.03)
 
 

@@ -1,5 +1,7 @@
 """One look for all figures: a colour per group, safe for colour-blind readers."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
@@ -19,7 +21,7 @@ INK, MUTED, GRID = "#222222", "#6A6A6A", "#E4E4E4"
 PANEL, CORRECTED = "#8C8C8C", "#5B3A8C"
 """What the panel shows, and what is estimated, in figures that have no groups."""
 
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "svg.hashsalt": "offroute",
