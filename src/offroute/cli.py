@@ -19,7 +19,14 @@ from rich.console import Console
 from offroute import __version__
 from offroute._checks import check_choice, check_probability
 from offroute.data.frames import resolve_week
-from offroute.data.snapshot import load_crosswalk, load_ledger, load_models, load_usage, sidecar_of
+from offroute.data.snapshot import (
+    load_composition,
+    load_crosswalk,
+    load_ledger,
+    load_models,
+    load_usage,
+    sidecar_of,
+)
 from offroute.estimators.prior import PRIORS
 from offroute.exceptions import OffrouteError, UnknownPartition, UsageError
 from offroute.inference.pipeline import correct as correct_population
@@ -27,7 +34,7 @@ from offroute.inference.pipeline import load_market
 from offroute.inference.shares import SHARE_PARTITIONS, contest, share_table, volumes
 from offroute.measurement.audit import audit_weeks
 from offroute.measurement.conversion import conversion_steps, find_row
-from offroute.measurement.market import latest_full_week
+from offroute.measurement.market import build_market, latest_full_week
 from offroute.measurement.populations import population as population_of
 from offroute.report.audit import audit_json, audit_view
 from offroute.report.correct import correct_document, correct_json, correct_view, week_notes
@@ -129,7 +136,7 @@ def correct(  # numpydoc ignore=PR01
     ] = "group",
     level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
     prior: Annotated[str, typer.Option(help="Prior: neutral or informed.")] = "neutral",
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
@@ -147,7 +154,8 @@ def correct(  # numpydoc ignore=PR01
         population_of(name)
     if plot_file is not None:
         check_plot(plot_file)
-    market, usage = load_market(data), load_usage(data)
+    usage = load_usage(data)
+    market = build_market(usage, load_models(data), load_composition(data))
     day = latest_full_week(market) if week is None else week
     views, documents, tables = [], [], []
     for name in names:

@@ -14,8 +14,10 @@ from offroute.data.snapshot import (
 )
 from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.estimators.synthesis import Posterior, synthesise
+from offroute.exceptions import NotIdentified
 from offroute.measurement.ledger import build_benchmarks
 from offroute.measurement.market import Market, build_market, week_index
+from offroute.measurement.populations import POPULATIONS
 from offroute.measurement.populations import population as population_of
 
 
@@ -91,9 +93,17 @@ def correct(
     population_of(population)
     market = load_market(data_dir) if market is None else market
     asked = np.array([week_index(market, week) for week in weeks], dtype=np.int64)
-    benchmarks = build_benchmarks(
-        load_ledger(data_dir), load_crosswalk(data_dir), market, population=population
-    )
+    crosswalk = load_crosswalk(data_dir)
+    benchmarks = build_benchmarks(load_ledger(data_dir), crosswalk, market, population=population)
+    if not len(benchmarks):
+        # The crosswalk alone knows which populations the ledger speaks of.
+        known = [p for p in POPULATIONS if (crosswalk["population"] == p).any()]
+        raise NotIdentified(
+            f"population '{population}'",
+            got="no row of the ledger that speaks of it",
+            rule="its volume needs at least one benchmark",
+            next_step=f"Choose one of {', '.join(known)}." if known else "Add rows to the ledger.",
+        )
     return synthesise(
         market,
         benchmarks,
