@@ -7,6 +7,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
+# The matrices are small: more threads only wait for each other.
+export OPENBLAS_NUM_THREADS ?= 1
+
 BIN := .venv/bin
 STAMP := .venv/.synced
 

@@ -102,9 +102,9 @@ def test_level_widens_the_interval(tmp_path):
     assert wide["corrected"].tolist() == narrow["corrected"].tolist()
 
 
-def test_a_seed_repeats_and_another_one_moves_only_the_draws(tmp_path):
-    first, again = run(*ONE, "--seed", "3"), run(*ONE, "--seed", "3")
-    assert first == again
+def test_a_seed_repeats_and_another_one_moves_the_draws():
+    first = run(*ONE, "--seed", "3")
+    assert run(*ONE, "--seed", "3") == first
     assert run(*ONE, "--seed", "4") != first
 
 

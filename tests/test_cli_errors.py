@@ -74,11 +74,6 @@ def test_a_population_without_a_benchmark_is_not_identified(tmp_path, population
     assert "Choose one of outside-china-external-api, world-external-api, world-all-use" in message
 
 
-def test_one_bad_population_among_good_ones_writes_nothing(tmp_path):
-    good_then_bad = ["--population", "world-all-uses", "--population", "us-startups"]
-    assert "us-startups" in refuse("correct", 1, tmp_path, *good_then_bad)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

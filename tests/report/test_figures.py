@@ -1,5 +1,7 @@
 """Figures: the frames behind them, that they draw, and that their bytes repeat."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,7 +69,7 @@ def test_a_wider_level_gives_a_wider_band(posterior, weekly):
 def test_lines_break_at_missing_weeks(weekly):
     pieces = [weekly["week_start"].iloc[run] for run in runs_of_weeks(weekly["week_start"])]
     assert sum(len(piece) for piece in pieces) == len(weekly)
-    ends = [(f"{a.iloc[-1]:%Y-%m-%d}", f"{b.iloc[0]:%Y-%m-%d}") for a, b in zip(pieces, pieces[1:])]
+    ends = [(f"{a.iloc[-1]:%Y-%m-%d}", f"{b.iloc[0]:%Y-%m-%d}") for a, b in pairwise(pieces)]
     assert ends == [("2025-06-02", "2025-06-16"), ("2025-07-07", "2025-07-21")]
 
 
