@@ -25,7 +25,7 @@ UV = export UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-true}" UV_HTTP_TIMEOUT="$${UV_H
 	if [[ -n "$$index" ]]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
 	$(BIN)/uv
 
-.PHONY: all setup test check pytest slow results lock clean help
+.PHONY: all setup test check pytest holdout slow results lock clean help
 
 all: setup  ## Set up .venv and run the main job
 	$(BIN)/offroute correct
@@ -62,6 +62,9 @@ check: $(STAMP)  ## Style, types, layers, dependencies, spelling, docstrings, dr
 
 pytest: $(STAMP)
 	$(BIN)/pytest --cov
+
+holdout: $(STAMP)  ## Held-out families, later disclosures, fixed pass-through, predictions
+	$(BIN)/python scripts/study_evidence.py
 
 slow: $(STAMP)  ## The tests marked slow
 	$(BIN)/pytest -m slow

@@ -21,7 +21,7 @@ import pandas as pd
 
 import offroute
 from offroute.data.snapshot import SNAPSHOT_DIR, load_crosswalk, load_models, sidecar_of
-from offroute.inference.paths import weekly_contest
+from offroute.inference.weekly import weekly_contest
 from offroute.measurement.audit import first_lasting, press_check, spells
 from offroute.measurement.market import latest_full_week
 from offroute.report.files import frame_to_csv, frame_to_records, write_atomic

@@ -68,10 +68,10 @@ def test_a_wrong_call_of_correct(tmp_path, arguments, error, words):
 
 
 @pytest.mark.parametrize("population", ["us-startups", "us-enterprise", "world-with-self-host"])
-def test_a_population_without_a_benchmark_is_not_identified(tmp_path, population):
-    message = refuse("correct", 1, tmp_path, "--population", population)
-    assert f"NotIdentified: population '{population}'" in message
-    assert "Choose one of outside-china-external-api, world-external-api, world-all-use" in message
+def test_a_population_that_is_not_identified_cannot_be_drawn(tmp_path, population):
+    plot = tmp_path / "out" / "shares.png"
+    message = refuse("correct", 1, tmp_path, "--population", population, "--plot", str(plot))
+    assert f"got no identified population among {population}" in message
 
 
 @pytest.mark.parametrize(

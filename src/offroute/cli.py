@@ -15,6 +15,7 @@ from typing import Annotated, ParamSpec
 import pandas as pd
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
 from offroute import __version__
 from offroute._checks import check_choice, check_probability
@@ -28,19 +29,30 @@ from offroute.data.snapshot import (
     sidecar_of,
 )
 from offroute.estimators.prior import PRIORS
-from offroute.exceptions import OffrouteError, UnknownPartition, UsageError
+from offroute.exceptions import NotIdentified, OffrouteError, UnknownPartition, UsageError
+from offroute.inference.crossing import crossing
+from offroute.inference.paths import log_ratio_paths, ratio_series
 from offroute.inference.pipeline import correct as correct_population
-from offroute.inference.pipeline import load_market
+from offroute.inference.pipeline import identify_population, load_market
+from offroute.inference.scenarios import scenario_table
 from offroute.inference.shares import SHARE_PARTITIONS, contest, share_table, volumes
 from offroute.measurement.audit import audit_weeks
 from offroute.measurement.conversion import conversion_steps, find_row
-from offroute.measurement.market import build_market, latest_full_week
+from offroute.measurement.market import build_market, latest_full_week, week_index
 from offroute.measurement.populations import population as population_of
 from offroute.report.audit import audit_json, audit_view
-from offroute.report.correct import correct_document, correct_json, correct_view, week_notes
+from offroute.report.correct import (
+    correct_document,
+    correct_json,
+    correct_view,
+    unidentified_json,
+    unidentified_view,
+    week_notes,
+)
 from offroute.report.figures import check_plot, figure_bytes, shares_figure
 from offroute.report.files import frame_to_csv, write_atomic
 from offroute.report.ledger import ledger_table, ledger_view, row_view
+from offroute.report.over_time import scenario_view, series_view
 
 app = typer.Typer(
     add_completion=False,
@@ -159,6 +171,11 @@ def correct(  # numpydoc ignore=PR01
     day = latest_full_week(market) if week is None else week
     views, documents, tables = [], [], []
     for name in names:
+        found = identify_population(name, week=day, market=market, data_dir=data)
+        if not found.identified:
+            views.append(unidentified_view(found, day))
+            documents.append(unidentified_json(found, day))
+            continue
         posterior = correct_population(
             name, weeks=(day,), prior=PRIORS[prior], rng=seed, market=market, data_dir=data
         )
@@ -168,7 +185,15 @@ def correct(  # numpydoc ignore=PR01
         views.append(correct_view(v, table, result, posterior, level, notes))
         documents.append(correct_json(v, table, result, posterior, level, notes))
         tables.append(table.assign(population=v.population, week=v.week, level=level))
-    panel, shares = sidecar_of("usage", data), pd.concat(tables, ignore_index=True)
+    if plot_file is not None and not tables:
+        raise NotIdentified(
+            f"plot '{plot_file}'",
+            got=f"no identified population among {', '.join(names)}",
+            rule="there must be a share to draw",
+            next_step="Leave the plot out to see the bounds.",
+        )
+    panel = sidecar_of("usage", data)
+    shares = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     contents: dict[Path | None, str | bytes] = {
         json_file: correct_document(documents, panel.as_of, seed),
         csv_file: frame_to_csv(shares),
@@ -224,3 +249,74 @@ def audit(  # numpydoc ignore=PR01
     texts = {json_file: audit_json(table, shown), csv_file: frame_to_csv(shown)}
     write_atomic({path: text for path, text in texts.items() if path is not None})
     console().print(audit_view(table, shown))
+
+
+One = Annotated[str, typer.Option(help="Population.")]
+
+
+@app.command(
+    epilog="Examples: `offroute series`, `offroute series --population world-all-uses`, "
+    "`offroute series --against closed --last 20 --csv series.csv`"
+)
+@refusals
+def series(  # numpydoc ignore=PR01
+    *,
+    population: One = "world-external-api",
+    against: Annotated[str, typer.Option(help="The US side: all or closed.")] = "all",
+    level: Annotated[float, typer.Option(help="Probability of intervals and band.")] = 0.9,
+    last: Annotated[int, typer.Option(min=1, help="Weeks to print.")] = 30,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    data: Data = None,
+    csv_file: Csv = None,
+) -> None:
+    """Follow China against the US week by week, with a simultaneous band and the crossing week."""
+    check_choice(against, ["all", "closed"], name="against", error=UsageError)
+    check_probability(level, name="level")
+    market = load_market(data)
+    posterior = correct_population(population, market=market, rng=seed, data_dir=data)
+    us = market.is_us if against == "all" else market.is_us & market.is_closed
+    table = ratio_series(posterior, market.is_china, us, level=level)
+    weeks, paths, _ = log_ratio_paths(posterior, market.is_china, us)
+    leads = [
+        crossing(paths, weeks),
+        crossing(paths, weeks, run=1),
+        crossing(paths, weeks, for_good=True),
+    ]
+    if csv_file is not None:
+        write_atomic({csv_file: frame_to_csv(table)})
+    console().print(series_view(table.tail(last), leads, posterior, level))
+
+
+@app.command(
+    epilog="Examples: `offroute sensitivity`, `offroute sensitivity --week 2026-06-01 "
+    "--population outside-china-external-api --csv sensitivity.csv`"
+)
+@refusals
+def sensitivity(  # numpydoc ignore=PR01
+    *,
+    week: Annotated[str | None, typer.Option(metavar="DAY", help="A day of the week.")] = None,
+    population: One = "world-external-api",
+    families: Annotated[bool, typer.Option(help="Leave out each family in turn as well.")] = True,
+    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    data: Data = None,
+    csv_file: Csv = None,
+) -> None:
+    """Refit under other priors, common errors of US disclosures, and without each family."""
+    check_probability(level, name="level")
+    market = load_market(data)
+    day = latest_full_week(market) if week is None else week
+    posterior = correct_population(population, weeks=(day,), market=market, rng=seed, data_dir=data)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("refits")
+        table = scenario_table(
+            posterior,
+            week_index(market, day),
+            families=families,
+            level=level,
+            seed=seed,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if csv_file is not None:
+        write_atomic({csv_file: frame_to_csv(table.assign(population=population, week=day))})
+    console().print(scenario_view(table, posterior, day, level))

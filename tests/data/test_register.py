@@ -145,7 +145,7 @@ def test_partitions_are_register_columns(models):
 
 def test_an_unknown_partition_is_refused_with_the_nearest():
     with pytest.raises(UnknownPartition, match="Use 'origin'"):
-        check_partition("orgin")
+        check_partition("origins_")
 
 
 @pytest.mark.parametrize("week", ["2026-06-02", "2025-06-09", "soon", "", "2030-01-07"])

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from offroute.exceptions import SchemaError, UsageError
-from offroute.inference.paths import weekly_contest
 from offroute.inference.pipeline import correct
+from offroute.inference.weekly import weekly_contest
 from offroute.report.figures import (
     check_plot,
     figure_bytes,

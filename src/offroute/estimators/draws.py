@@ -32,11 +32,17 @@ from offroute.estimators.points import (
 from offroute.estimators.prior import Prior
 from offroute.estimators.psis import pareto_smooth
 from offroute.measurement.ledger import Benchmarks, take
+from offroute.measurement.market import GROUPS
 
 #: Proposals come in blocks of one component, so that few components have to be factorised.
 _BLOCK = 40
 #: Shrinks of a slice after which a draw stays where it is; that leaves the target invariant.
 _SHRINKS = 6
+_EXTRA_MOVES = 24
+_MIN_STEP = 0.01
+#: Tail shape above which importance weights cannot be trusted.
+MAX_K_HAT = 0.7
+_WANTED = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class Draws:
         Part of a unit that does not change in time, as a deviation from the prior mean.
     xi : ndarray, shape (k, C)
         Log split over the tiers of a unit, as a deviation from the panel's mix.
-    beta : ndarray, shape (k, G)
-        Pass-through of each group.
+    beta : ndarray, shape (k, U)
+        Pass-through of each unit.
     walk : ndarray, shape (k, U, W)
         Random walk of each unit in the weeks of `weeks`.
     weeks : ndarray of int, shape (W,)
@@ -58,7 +64,9 @@ class Draws:
     hyper : ndarray, shape (k, 3)
         tau, omega and s_rw of each draw.
     error : ndarray, shape (k, n)
-        Exact error of each benchmark, core first.
+        Exact error y - off - h of each benchmark.
+    unreliable : ndarray of int, shape (k,)
+        Family of the core that is unreliable in the draw, -1 for none.
     """
 
     base: FloatArray
@@ -68,6 +76,7 @@ class Draws:
     weeks: IntArray
     hyper: FloatArray
     error: FloatArray
+    unreliable: IntArray
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ def off_platform(features: Features, prior: Prior, draws: Draws, week: int) -> F
     """
     d = int(np.searchsorted(draws.weeks, week))
     G = features.mu[week] + draws.base + draws.walk[:, :, d]
-    G += (draws.beta - prior.beta)[:, features.group] * features.rise[week]
+    G += (draws.beta - prior.beta) * features.rise[week]
     return cell_volume(features, G, features.mix[week], draws.xi)
 
 
@@ -159,6 +168,7 @@ class _Component:
     log_odds: float
     bound: FloatArray
     level: float
+    unreliable: int
     hyper: tuple[float, float, float]
 
 
@@ -181,13 +191,14 @@ def _component(p: Problem, node: int, column: int) -> _Component:
     omega = float(fit.omega[node])
     S = error_covariance(b, prior, np.array([omega]))[0] + family_shift(b, prior, column - 1)
     white = np.linalg.inv(np.linalg.cholesky(S[np.ix_(exact, exact)]))
-    others = sorted(set(b.family[p.n_core :]) - set(b.family[: p.n_core]))
+    others = sorted(set(b.family[exact[p.n_core :]]) - set(b.family[: p.n_core]))
     members = np.array([(b.family[exact] == g) for g in others], dtype=np.float64).reshape(
         len(others), len(exact)
     )
     if prior.p_unreliable == 0:
         members = members[:0]
     bad = white @ members.T
+    odds = prior.p_unreliable / (1 - prior.p_unreliable)
     return _Component(
         mean=mu + gain @ fit.target[node],
         root=np.asarray(np.linalg.cholesky(V)),
@@ -196,10 +207,11 @@ def _component(p: Problem, node: int, column: int) -> _Component:
         white=white,
         bad=bad,
         bad_scale=prior.s_unreliable**2 / (1 + prior.s_unreliable**2 * (bad**2).sum(axis=0)),
-        log_odds=float(np.log(prior.p_unreliable / (1 - prior.p_unreliable)))
-        if len(members)
-        else 0.0,
-        level=float(np.log(np.diag(white)[p.n_core :]).sum()),
+        log_odds=np.log(odds) if len(members) else 0.0,
+        unreliable=column - 1,
+        level=float(np.log(np.diag(white)[p.n_core :]).sum())
+        - 0.5 * (len(exact) - p.n_core) * np.log(2 * np.pi)
+        - np.log1p(len(members) * odds),
         bound=(-b.side / np.sqrt(b.s**2 + b.q**2 + omega**2 * ~b.flat[b.family]))[b.side != 0],
         hyper=(hyper[0], omega, hyper[1]),
     )
@@ -292,7 +304,7 @@ def _next_power(ratio: FloatArray, power: float, wanted: float) -> float:
     while high - low > 1e-3:  # noqa: PLR2004 - finer steps change nothing
         middle = 0.5 * (low + high)
         low, high = (middle, high) if _effective(middle) >= wanted else (low, middle)
-    return max(low, power + 1e-3)
+    return min(max(low, power + 1e-3), 1.0)
 
 
 def draw(
@@ -338,17 +350,65 @@ def draw(
     ancestor, power, k_hat, log_norm = np.arange(len(of)), 0.0, -np.inf, 0.0
     while power < 1.0:
         step = _next_power(ratio, power, 0.5 * n_draws)
+        weights, k = pareto_smooth((step - power) * ratio)
+        # A heavy tail asks for a smaller step as much as few effective draws do.
+        while k > MAX_K_HAT and step - power > _MIN_STEP:
+            step = 0.5 * (power + step)
+            weights, k = pareto_smooth((step - power) * ratio)
         grow = (step - power) * ratio
         log_norm += float(logsumexp(grow)) - np.log(len(grow))
-        weights, k = pareto_smooth(grow)
         points = (np.arange(n_draws) + rng.uniform()) / n_draws
         pick = np.searchsorted(np.cumsum(weights), points).clip(0, len(of) - 1)
         phi, ratio, of, ancestor = phi[pick], ratio[pick], of[pick], ancestor[pick]
         power, k_hat = step, max(k_hat, k)
         for _ in range(n_moves):
             phi, ratio = _slice_move(p, components, of, phi, ratio, power, rng)
+    # Clones of one proposal part only by moving: go on until enough of them have.
+    level = phi[:, : len(p.points.week)] @ _contrast(p)
+    for _ in range(_EXTRA_MOVES):
+        if effective_draws(level, ancestor) >= _WANTED * n_draws:
+            break
+        phi, ratio = _slice_move(p, components, of, phi, ratio, power, rng)
+        level = phi[:, : len(p.points.week)] @ _contrast(p)
     mix = rng.permutation(n_draws)
     return _expand(p, components, of[mix], phi[mix], weeks, rng), k_hat, log_norm, ancestor[mix]
+
+
+def _contrast(p: Problem) -> FloatArray:
+    """Weights of the points in the mean log volume of China less that of the US, shape (m,)."""
+    group = p.features.group[p.points.unit]
+    out = np.zeros(len(group))
+    for sign, first in ((1.0, "China"), (-1.0, "US")):
+        of = np.array([GROUPS[g].startswith(first) for g in group], dtype=bool)
+        out[of] = sign / max(int(of.sum()), 1)
+    return out
+
+
+def effective_draws(x: FloatArray, ancestor: IntArray) -> float:
+    r"""Effective number of draws that descend from common ancestors.
+
+    .. math:: k_{eff} = k^2 s^2 / \sum_a \big(\sum_{i \in a} (x_i - \bar x)\big)^2
+
+    Parameters
+    ----------
+    x : ndarray, shape (k,)
+        A functional of the draws.
+    ancestor : ndarray of int, shape (k,)
+        Cluster of each draw.
+
+    Returns
+    -------
+    float
+        k over the design effect of the clusters, at most k.
+
+    Examples
+    --------
+    >>> effective_draws(np.array([1.0, 1.0, 2.0, 2.0]), np.array([0, 0, 1, 1]))
+    2.0
+    """
+    deviation = x - x.mean()
+    between = (np.bincount(ancestor, deviation) ** 2).sum()
+    return float(min(len(x), len(x) * (deviation @ deviation) / between))
 
 
 def _expand(
@@ -379,4 +439,5 @@ def _expand(
     for rows, slope in out:
         beta[rows] = slope + p.prior.beta
     error = p.b.y - p.b.off - predict(p.points, phi)
-    return Draws(base, phi[:, m:], beta, walk, dates[keep], hyper, error)
+    bad = np.array([c.unreliable for c in components], dtype=np.int64)[of]
+    return Draws(base, phi[:, m:], beta, walk, dates[keep], hyper, error, bad)

@@ -124,7 +124,10 @@ def build_features(market: Market, prior: Prior) -> Features:
     )
     split = np.column_stack([prior.gamma_sd * z, prior.s_e * np.eye(len(unit))])
     per_unit = np.log(np.add.reduceat(market.Xs, first, axis=1))
-    rise = per_unit - per_unit[anchor]
+    # A lab with next to no part of the panel is moved there by a few apps: it follows the panel.
+    total = market.Xs.sum(axis=1, keepdims=True)
+    heard = np.log(np.maximum(np.exp(per_unit), prior.quiet * total))
+    rise = heard - heard[anchor]
     level = prior.b_0 + prior.b_closed * _CLOSED[group] + prior.b_china * _CHINA[group]
     centre = _neutral_centre(market, prior, (fixed, split, company, unit))
     level = level + centre * _CHINA[group]

@@ -233,11 +233,13 @@ def laplace(
         Sigma += s_rw[:, None, None] ** 2 * walk * (J @ J.transpose(0, 2, 1))
         Sigma += prior.beta_sd**2 * slope[:, :, None] * slope[:, None, :]
         Sigma += prior.beta_group_sd**2 * slope_group @ slope_group.transpose(0, 2, 1)
+        Sigma += prior.beta_unit_sd**2 * V @ V.transpose(0, 2, 1)
         alpha = np.linalg.solve(Sigma, target[:, :, None])[:, :, 0]
         beta = prior.beta_sd**2 * (slope * alpha).sum(axis=1)[:, None] + (
             prior.beta_group_sd**2 * (slope_group * alpha[:, :, None]).sum(axis=1)
         )
         G_step = mu + (alpha[:, None, :] @ JK) + rise * beta[:, None, features.group] - G
+        G_step += prior.beta_unit_sd**2 * rise * (alpha[:, None, :] @ V)
         G_step += s_rw[:, None, None] ** 2 * (walk @ (alpha[:, :, None] * J))
         xi_step = (alpha[:, None, :] @ JK_split)[:, 0] - xi
         cross = (linear * alpha).sum(axis=1)

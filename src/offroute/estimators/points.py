@@ -160,7 +160,9 @@ def prior_covariance(
     K: FloatArray = company_kernel(features, np.array([tau]))[0][np.ix_(unit, unit)]
     K = K + s_rw**2 * walk_kernel(elapsed, elapsed) * (unit[:, None] == unit[None, :])
     same = group[:, None] == group[None, :]
-    out: FloatArray = K + np.outer(rise, rise) * (prior.beta_sd**2 + prior.beta_group_sd**2 * same)
+    scale = prior.beta_sd**2 + prior.beta_group_sd**2 * same
+    scale = scale + prior.beta_unit_sd**2 * (unit[:, None] == unit[None, :])
+    out: FloatArray = K + np.outer(rise, rise) * scale
     return out
 
 
@@ -232,14 +234,15 @@ def prior_field(
 
     Returns
     -------
-    base, beta, walk : ndarray, shapes (k, U), (k, G), (k, U, dates)
+    base, beta, walk : ndarray, shapes (k, U), (k, U), (k, U, dates)
         beta is a deviation from its prior mean.
     """
     tau, s_rw = hyper
     base = rng.standard_normal((k, features.fixed.shape[1])) @ features.fixed.T
     base += tau * rng.standard_normal((k, int(features.company.max()) + 1))[:, features.company]
     beta = prior.beta_sd * rng.standard_normal((k, 1))
-    beta = beta + prior.beta_group_sd * rng.standard_normal((k, len(GROUPS)))
+    beta = beta + (prior.beta_group_sd * rng.standard_normal((k, len(GROUPS))))[:, features.group]
+    beta += prior.beta_unit_sd * rng.standard_normal(beta.shape)
     elapsed = features.elapsed[dates]
     walk = np.zeros((k, len(features.group), len(dates)))
     for sign in (1.0, -1.0):
@@ -276,24 +279,25 @@ def field_given_points(
 
     Returns
     -------
-    base, beta, walk : ndarray, shapes (k, U), (k, G), (k, U, dates)
+    base, beta, walk : ndarray, shapes (k, U), (k, U), (k, U, dates)
         One draw of the field for each row of G; beta as a deviation from its prior mean.
     """
     base, beta, walk = prior_field(features, prior, hyper, dates, len(G), rng)
     at = np.searchsorted(dates, points.week)
-    unit, group = points.unit, features.group[points.unit]
+    unit = points.unit
     rise = features.rise[points.week, unit]
     value = features.mu[points.week, unit] + base[:, unit] + walk[:, unit, at]
-    value += beta[:, group] * rise
+    value += beta[:, unit] * rise
     K = prior_covariance(points, features, prior, hyper)
     K[np.diag_indices_from(K)] += 1e-9 * np.trace(K) / len(K)
     alpha = np.linalg.solve(K, (G - value).T).T
     company = company_kernel(features, np.array([hyper[0]]))[0]
     base += alpha @ company[unit]
-    slope = np.zeros((len(G), len(GROUPS)))
-    for g in range(len(GROUPS)):
-        slope[:, g] = alpha[:, group == g] @ rise[group == g]
-    beta += prior.beta_sd**2 * slope.sum(axis=1, keepdims=True) + prior.beta_group_sd**2 * slope
+    pull = np.array([alpha[:, unit == u] @ rise[unit == u] for u in range(beta.shape[1])]).T
+    same = np.eye(len(GROUPS))[features.group]
+    beta += prior.beta_sd**2 * pull.sum(axis=1, keepdims=True)
+    beta += prior.beta_group_sd**2 * (pull @ same)[:, features.group]
+    beta += prior.beta_unit_sd**2 * pull
     kernel = hyper[1] ** 2 * walk_kernel(features.elapsed[points.week], features.elapsed[dates])
     for u in np.unique(unit):
         walk[:, u] += alpha[:, unit == u] @ kernel[unit == u]

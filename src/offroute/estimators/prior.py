@@ -31,9 +31,12 @@ class Prior:
         Slope in the log price within a lab: ten times the price changes the odds sixfold (1 sd).
     s_e : float
         Residual of a cell (lab and tier) that price does not explain.
-    beta, beta_sd, beta_group_sd : float
-        Pass-through of a panel surge to the off-platform volume, and its spread between groups.
+    beta, beta_sd, beta_group_sd, beta_unit_sd : float
+        Pass-through of a panel surge to the off-platform volume, and its spread between groups and
+        between the labs of a group.
         1 means that coverage odds are constant in time, 0 that off-platform volume moves alone.
+    quiet : float
+        Part of the panel below which a lab's own movement there is not read (a fraction).
     s_rw : float
         Half-normal scale of the random walk of a lab, per square root of a week.
     omega : float
@@ -61,7 +64,9 @@ class Prior:
     beta: float = 0.5
     beta_sd: float = 0.25
     beta_group_sd: float = 0.2
-    s_rw: float = 0.08
+    beta_unit_sd: float = 0.2
+    quiet: float = 0.01
+    s_rw: float = 0.15
     omega: float = 0.3
     s_cm: float = 0.35
     flat: float = 6.0

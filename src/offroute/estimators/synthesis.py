@@ -14,8 +14,16 @@ import numpy as np
 from scipy.special import logsumexp
 
 from offroute._random import RngLike, resolve_rng
-from offroute._typing import FloatArray, IntArray
-from offroute.estimators.draws import Draws, Problem, draw, family_shift, off_platform
+from offroute._typing import BoolArray, FloatArray, IntArray
+from offroute.estimators.draws import (
+    MAX_K_HAT,
+    Draws,
+    Problem,
+    draw,
+    effective_draws,
+    family_shift,
+    off_platform,
+)
 from offroute.estimators.gaussian_system import Features, build_features
 from offroute.estimators.linearise import Laplace, half_normal_nodes, laplace
 from offroute.estimators.points import build_points
@@ -27,8 +35,9 @@ from offroute.measurement.market import Market
 _NODES = (4, 3, 4)
 _PROPOSALS = 3
 _MOVES = 4
-_MAX_K_HAT = 0.7
 _MIN_ESS = 200.0
+#: A figure of which the panel alone is this part bends too much to be linearised.
+_MOSTLY_PANEL = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Posterior:
     market : Market
         The panel.
     benchmarks : Benchmarks
-        The evidence, with the population.
+        The evidence, with the population; exact figures about one unit come first.
     prior : Prior
         The prior.
     features : Features
@@ -90,37 +99,11 @@ def hyper_grid(prior: Prior) -> tuple[tuple[FloatArray, FloatArray, FloatArray],
     return (grids[0].ravel(), grids[1].ravel(), grids[2].ravel()), log_weight
 
 
-def effective_draws(x: FloatArray, ancestor: IntArray) -> float:
-    r"""Effective number of draws that descend from common ancestors.
-
-    .. math:: k_{eff} = k^2 s^2 / \sum_a \big(\sum_{i \in a} (x_i - \bar x)\big)^2
-
-    Parameters
-    ----------
-    x : ndarray, shape (k,)
-        A functional of the draws.
-    ancestor : ndarray of int, shape (k,)
-        Cluster of each draw.
-
-    Returns
-    -------
-    float
-        k over the design effect of the clusters, at most k.
-
-    Examples
-    --------
-    >>> effective_draws(np.array([1.0, 1.0, 2.0, 2.0]), np.array([0, 0, 1, 1]))
-    2.0
-    """
-    deviation = x - x.mean()
-    between = (np.bincount(ancestor, deviation) ** 2).sum()
-    return float(min(len(x), len(x) * (deviation @ deviation) / between))
-
-
 def _component_evidence(fit: Laplace, b: Benchmarks, prior: Prior) -> FloatArray:
     """Log evidence of each node (rows) with no (column 0) or one unreliable family; (B, F + 1)."""
     out = np.full((len(fit.tau), len(b.families) + 1), -np.inf)
     out[:, 0] = fit.log_evidence
+    odds = prior.p_unreliable / (1 - prior.p_unreliable)
     inverse = np.linalg.inv(fit.Sigma)
     for f in range(len(b.families)):
         rows = np.flatnonzero((b.family == f) & (b.side == 0))
@@ -132,7 +115,33 @@ def _component_evidence(fit: Laplace, b: Benchmarks, prior: Prior) -> FloatArray
         a = fit.alpha[:, rows]
         gain = (a[:, None, :] @ np.linalg.solve(inner, (extra @ a[:, :, None])))[:, 0, 0]
         out[:, f + 1] = fit.log_evidence - 0.5 * (np.linalg.slogdet(inner)[1] - gain)
-        out[:, f + 1] += np.log(prior.p_unreliable / (1 - prior.p_unreliable))
+        out[:, f + 1] += np.log(odds)
+    # The prior of at most one unreliable family adds up to one.
+    total: FloatArray = out - np.log1p(odds * len(set(b.family)))
+    return total
+
+
+def nearly_linear(market: Market, benchmarks: Benchmarks) -> BoolArray:
+    """Return which benchmarks the Laplace approximation can hold.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+    benchmarks : Benchmarks
+        The evidence.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        Exact figures about one unit. A figure near or below what the panel itself shows is not
+        one: it bounds the off-platform volume from above, and its likelihood is flat below.
+    """
+    b = benchmarks
+    one_unit = np.array([len(np.unique(market.unit[w > 0])) == 1 for w in b.w], dtype=bool)
+    inside = b.iota * (b.w * market.X[b.week]).sum(axis=1)
+    clear = b.flat[b.family] | (inside < _MOSTLY_PANEL * np.exp(b.y - b.off))
+    out: BoolArray = one_unit & (b.side == 0) & clear
     return out
 
 
@@ -158,7 +167,7 @@ def synthesise(
     weeks : ndarray of int, optional
         Weeks to be able to evaluate; all by default. Fewer are faster.
     n_draws : int
-        Draws returned; twice as many are proposed.
+        Draws returned; three times as many are proposed.
     rng : int, Generator, SeedSequence or None
         Randomness.
 
@@ -183,9 +192,8 @@ def synthesise(
     generator = resolve_rng(rng)
     features = build_features(market, prior)
     weeks = np.arange(len(market.weeks)) if weeks is None else np.asarray(weeks, dtype=np.int64)
-    one_unit = np.array([len(np.unique(market.unit[w > 0])) == 1 for w in benchmarks.w])
-    core = np.flatnonzero(one_unit & (benchmarks.side == 0))
-    rest = np.flatnonzero(~one_unit | (benchmarks.side != 0))
+    linear = nearly_linear(market, benchmarks)
+    core, rest = np.flatnonzero(linear), np.flatnonzero(~linear)
     b = take(benchmarks, np.concatenate([core, rest]))
     nodes, log_weight = hyper_grid(prior)
     b_core = take(benchmarks, core)
@@ -212,16 +220,16 @@ def synthesise(
     Y = market.X[weeks[0]] + off_platform(features, prior, draws, int(weeks[0]))
     R = np.log(Y[:, market.is_china].sum(axis=1) / Y[:, market.is_us].sum(axis=1))
     ess = effective_draws(R, ancestor)
-    if k_hat > _MAX_K_HAT or ess < _MIN_ESS:
+    if k_hat > MAX_K_HAT or ess < _MIN_ESS:
         raise UnreliablePosterior(
             "importance weights",
             got=f"k-hat {k_hat:.2f}, {ess:.0f} effective draws",
-            rule=f"k-hat must be at most {_MAX_K_HAT}, effective draws at least {_MIN_ESS:.0f}",
+            rule=f"k-hat must be at most {MAX_K_HAT}, effective draws at least {_MIN_ESS:.0f}",
             next_step="Raise n_draws; if it persists, look for benchmarks in conflict.",
         )
     return Posterior(
         market=market,
-        benchmarks=benchmarks,
+        benchmarks=b,
         prior=prior,
         features=features,
         draws=draws,

@@ -1,64 +1,115 @@
-"""The contest of China and the United States week by week."""
+"""Weekly paths of corrected volumes, drawn jointly over the weeks."""
 
 import numpy as np
 import pandas as pd
 
+from offroute._typing import AnyArray, BoolArray, FloatArray
+from offroute.estimators.draws import off_platform
 from offroute.estimators.synthesis import Posterior
-from offroute.inference.shares import contest, volumes
+from offroute.inference.series import series_bands
 
 
-def weekly_contest(posterior: Posterior, *, level: float = 0.9) -> pd.DataFrame:
-    r"""Tabulate the ratio of China to the US on the panel and corrected, for every drawn week.
-
-    The ratio is :math:`Y_{CN,t} / Y_{US,t}`; the intervals are equal-tailed and hold week by week,
-    not for the whole path at once.
+def volume_paths(posterior: Posterior, member: FloatArray) -> FloatArray:
+    """Draw the total volume of classes in every week of the posterior.
 
     Parameters
     ----------
     posterior : Posterior
-        Result of `offroute.inference.pipeline.correct`, for all weeks or some.
+        Result of the synthesis.
+    member : ndarray, shape (G, C)
+        Which cells belong to which class (weights, such as prices, are allowed).
+
+    Returns
+    -------
+    ndarray, shape (k, W, G)
+        Tokens a week in the weeks of `posterior.draws.weeks`, jointly over weeks.
+    """
+    weeks, market = posterior.draws.weeks, posterior.market
+    out = np.empty((len(posterior.draws.base), len(weeks), len(member)))
+    for j, week in enumerate(weeks):
+        D = off_platform(posterior.features, posterior.prior, posterior.draws, int(week))
+        out[:, j] = (market.X[week] + D) @ member.T
+    return out
+
+
+def log_ratio_paths(
+    posterior: Posterior, numerator: BoolArray, denominator: BoolArray
+) -> tuple[AnyArray, FloatArray, FloatArray]:
+    """Draw the log ratio of two groups of cells in every week, missing weeks kept as gaps.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Result of the synthesis, with draws in several weeks.
+    numerator, denominator : ndarray of bool, shape (C,)
+        The cells of either side, such as `Market.is_china` and `Market.is_us`.
+
+    Returns
+    -------
+    weeks : ndarray of datetime64[D], shape (T,)
+        All Mondays from the first to the last week.
+    paths : ndarray, shape (k, T)
+        Corrected log ratio; NaN in weeks that the panel does not have.
+    panel : ndarray, shape (T,)
+        The panel's own log ratio, NaN likewise.
+    """
+    market, weeks = posterior.market, posterior.draws.weeks
+    member = np.array([numerator, denominator], dtype=np.float64)
+    Y = volume_paths(posterior, member)
+    X = market.X[weeks] @ member.T
+    days = market.weeks[weeks]
+    calendar = np.arange(days[0], days[-1] + np.timedelta64(1, "D"), np.timedelta64(7, "D"))
+    place = np.searchsorted(calendar, days)
+    paths = np.full((len(Y), len(calendar)), np.nan)
+    panel = np.full(len(calendar), np.nan)
+    with np.errstate(divide="ignore"):
+        paths[:, place] = np.log(Y[:, :, 0] / Y[:, :, 1])
+        panel[place] = np.log(X[:, 0] / X[:, 1])
+    return calendar, paths, panel
+
+
+def ratio_series(
+    posterior: Posterior, numerator: BoolArray, denominator: BoolArray, *, level: float = 0.9
+) -> pd.DataFrame:
+    """Tabulate the corrected weekly ratio of two groups beside the panel's.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Result of the synthesis, with draws in several weeks.
+    numerator, denominator : ndarray of bool, shape (C,)
+        The cells of either side.
     level : float
-        Probability of the intervals.
+        Probability of the pointwise intervals and of the simultaneous band.
 
     Returns
     -------
     pandas.DataFrame
-        One row per week: ``population``, ``week_start``, ``basis`` (``model`` or ``lab``),
-        ``observed`` ratio, ``low``, ``ratio`` (median), ``high``, ``p_china_leads``,
-        ``benchmarks`` (rows of the ledger in that week), ``weeks_since_last`` benchmark (negative
-        before it).
+        ``week_start``, ``panel`` ratio, corrected ``ratio`` with pointwise ``low``, ``high`` and
+        simultaneous ``band_low``, ``band_high``; ``p_leads``; ``stale`` (weeks since the last
+        benchmark) and ``benchmarks`` dated in the week. Missing weeks are rows without values.
 
     Raises
     ------
-    InvalidValue
-        If the level is not between 0 and 1.
-
-    Examples
-    --------
-    >>> from offroute.inference.pipeline import correct
-    >>> posterior = correct("world-external-api", weeks=("2026-06-01",), n_draws=400)
-    >>> weekly_contest(posterior)[["basis", "benchmarks"]].to_dict("records")
-    [{'basis': 'model', 'benchmarks': 0}]
+    UsageError, NotIdentified
+        As `offroute.inference.series.series_bands`.
     """
-    market = posterior.market
-    count = np.bincount(posterior.benchmarks.week, minlength=len(market.weeks))
-    rows = []
-    for t in posterior.draws.weeks:
-        v = volumes(posterior, int(t))
-        c = contest(v, level=level)
-        low, middle, high = c.ratio
-        rows.append(
-            {
-                "population": v.population,
-                "week_start": pd.Timestamp(v.week),
-                "basis": "model" if market.by_model[t] else "lab",
-                "observed": c.observed_ratio,
-                "low": low,
-                "ratio": middle,
-                "high": high,
-                "p_china_leads": c.p_china_leads,
-                "benchmarks": int(count[t]),
-                "weeks_since_last": v.stale,
-            }
-        )
-    return pd.DataFrame(rows)
+    weeks, paths, panel = log_ratio_paths(posterior, numerator, denominator)
+    bands = series_bands(paths, level=level)
+    market, b = posterior.market, posterior.benchmarks
+    dated = market.weeks[b.week]
+    last = dated.max() if len(b) else weeks[-1]
+    return pd.DataFrame(
+        {
+            "week_start": weeks.astype("datetime64[us]"),
+            "panel": np.exp(panel),
+            "ratio": np.exp(bands.median),
+            "low": np.exp(bands.low),
+            "high": np.exp(bands.high),
+            "band_low": np.exp(bands.band_low),
+            "band_high": np.exp(bands.band_high),
+            "p_leads": np.where(np.isnan(panel), np.nan, (paths > 0).mean(axis=0)),
+            "stale": np.maximum((weeks - last).astype("int64") / 7.0, 0.0),
+            "benchmarks": [(dated == week).sum() for week in weeks],
+        }
+    )

@@ -15,9 +15,9 @@ from offroute.data.snapshot import (
 from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.estimators.synthesis import Posterior, synthesise
 from offroute.exceptions import NotIdentified
+from offroute.inference.identification import Identification, identify
 from offroute.measurement.ledger import build_benchmarks
 from offroute.measurement.market import Market, build_market, week_index
-from offroute.measurement.populations import POPULATIONS
 from offroute.measurement.populations import population as population_of
 
 
@@ -35,6 +35,37 @@ def load_market(data_dir: Path | None = None) -> Market:
         The panel.
     """
     return build_market(load_usage(data_dir), load_models(data_dir), load_composition(data_dir))
+
+
+def identify_population(
+    population: str, *, week: str, market: Market, data_dir: Path | None = None
+) -> Identification:
+    """Say whether the ledger of a folder identifies a population in a week.
+
+    Parameters
+    ----------
+    population : str
+        Name of the population.
+    week : str
+        A day of the week, ISO.
+    market : Market
+        The panel.
+    data_dir : pathlib.Path, optional
+        Folder of tables; the shipped snapshot by default.
+
+    Returns
+    -------
+    Identification
+        Whether it is identified, why, and the bounds if not.
+
+    Raises
+    ------
+    UnknownPopulation, UnknownWeek
+        If there is no such population or week.
+    """
+    ledger = load_ledger(data_dir)
+    b = build_benchmarks(ledger, load_crosswalk(data_dir), market, population=population)
+    return identify(b, market, week_index(market, week), ledger)
 
 
 def correct(
@@ -93,16 +124,15 @@ def correct(
     population_of(population)
     market = load_market(data_dir) if market is None else market
     asked = np.array([week_index(market, week) for week in weeks], dtype=np.int64)
-    crosswalk = load_crosswalk(data_dir)
-    benchmarks = build_benchmarks(load_ledger(data_dir), crosswalk, market, population=population)
-    if not len(benchmarks):
-        # The crosswalk alone knows which populations the ledger speaks of.
-        known = [p for p in POPULATIONS if (crosswalk["population"] == p).any()]
+    ledger = load_ledger(data_dir)
+    benchmarks = build_benchmarks(ledger, load_crosswalk(data_dir), market, population=population)
+    found = identify(benchmarks, market, int(asked[0]) if len(asked) else market.anchor, ledger)
+    if not found.identified:
         raise NotIdentified(
             f"population '{population}'",
-            got="no row of the ledger that speaks of it",
-            rule="its volume needs at least one benchmark",
-            next_step=f"Choose one of {', '.join(known)}." if known else "Add rows to the ledger.",
+            got=found.reason,
+            rule="China against the US needs figures of absolute size about both",
+            next_step="See `identify_population` for the bounds, or add rows to the ledger.",
         )
     return synthesise(
         market,

@@ -84,6 +84,11 @@ class Market:
         return np.array([g.startswith("China") for g in self.groups])
 
     @property
+    def is_closed(self) -> BoolArray:
+        """Whether a cell has closed weights, shape (C,)."""
+        return np.array([g.endswith("closed") for g in self.groups])
+
+    @property
     def is_us(self) -> np.ndarray:
         """Whether a cell is of US origin, shape (C,)."""
         return np.array([g.startswith("US") for g in self.groups])

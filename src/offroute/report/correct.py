@@ -11,6 +11,7 @@ from rich.text import Text
 
 from offroute import __version__
 from offroute.estimators.synthesis import Posterior
+from offroute.inference.identification import Identification
 from offroute.inference.shares import Contest, Volumes
 from offroute.measurement.market import Market, week_index
 from offroute.measurement.populations import population
@@ -194,6 +195,7 @@ def correct_json(
     """
     return {
         "population": v.population,
+        "identified": True,
         "week": v.week,
         "prior": posterior.prior.name,
         "level": level,
@@ -207,6 +209,53 @@ def correct_json(
         "k_hat": posterior.k_hat,
         "log_evidence": posterior.log_evidence,
     }
+
+
+def unidentified_view(found: Identification, week: str) -> RenderableType:
+    """Say that a population is not identified, with its bounds, instead of a number.
+
+    Parameters
+    ----------
+    found : Identification
+        What the ledger decides.
+    week : str
+        The week asked for.
+
+    Returns
+    -------
+    rich renderable
+        Heading, reason, bounds.
+    """
+    lines = [
+        f"- {name}: China's share of China and the US in [{low:.2f}, {high:.2f}]"
+        for name, low, high in found.bounds
+    ]
+    return Group(
+        Text(f"Week of {week}, population {found.population}", style="bold"),
+        Text(f"({population(found.population).description})", style="dim"),
+        "",
+        Text(f"NOT IDENTIFIED: {found.reason}.", style="bold"),
+        *[Text(line) for line in lines],
+        "",
+    )
+
+
+def unidentified_json(found: Identification, week: str) -> dict[str, object]:
+    """Return the same as plain data.
+
+    Parameters
+    ----------
+    found : Identification
+        What the ledger decides.
+    week : str
+        The week asked for.
+
+    Returns
+    -------
+    dict
+        Population, week, reason, bounds.
+    """
+    return {"week": week, **asdict(found)}
 
 
 def correct_document(results: list[dict[str, object]], as_of: str, seed: int) -> str:
