@@ -78,7 +78,7 @@ def _benchmarks(market, rows):
     )
 
 
-#: A sum over labs, a share table, a floor, a ceiling, revenue over tiers, one lab twice in a family.
+#: A sum over labs, a share table, a floor, a ceiling, revenue over tiers, a lab twice in a family.
 _ROWS = [
     {"family": "tokens:OpenAI", "cells": [0, 1], "week": 1, "y": 5.0, "iota": 0.8, "off": -0.2},
     {"family": "tokens:OpenAI", "cells": [0, 1], "week": 5, "y": 5.6, "iota": 0.8, "q": 0.1},

@@ -40,8 +40,8 @@ NODES = (4, 3, 4)
 class Dense:
     """Whitened parameters theta ~ normal(0, 1) and one plain loop for every equation.
 
-    theta = (b_0, b_closed, b_china, delta_g, a_company, gamma, e_c, beta, beta_g, steps of the
-    walks of each unit between the sorted dates on each side of the anchor).
+    theta = (b_0, b_closed, b_china, delta_g, a_company, gamma, e_c, beta, beta_g, beta_u, steps of
+    the walks of each unit between the sorted dates on each side of the anchor).
     """
 
     def __init__(self, market, b, prior):
@@ -56,6 +56,7 @@ class Dense:
         level = np.log(market.Xs[market.anchor, market.unit == u].sum())
         self.centre = f.mu[market.anchor, u] - level - prior.b_0 - prior.b_china
         self.sizes = [1, 1, 1, 5, len(self.companies), 1, len(market.labs), 1, 5]
+        self.sizes += [len(self.units)]
         self.sizes += [len(self.dates)] * len(self.units)
         self.size = sum(self.sizes)
 
@@ -86,7 +87,7 @@ class Dense:
 
     def log_units(self, theta, week, tau, s_rw):
         p, m = self.prior, self.market
-        b0, closed, china, delta, a, _, _, beta, beta_g, *steps = self.parts(theta)
+        b0, closed, china, delta, a, _, _, beta, beta_g, beta_u, *steps = self.parts(theta)
         out = []
         for u in self.units:
             lab, group = self.of(u)
@@ -101,6 +102,7 @@ class Dense:
             v = v + tau * a[..., self.companies.index(lab)]
             v = v + self.walk(steps[u], m.elapsed[week], s_rw)
             slope = p.beta + p.beta_sd * beta[..., 0] + p.beta_group_sd * beta_g[..., g]
+            slope = slope + p.beta_unit_sd * beta_u[..., self.units.index(u)]
             out.append(at + slope * rise + v)
         return np.stack(out, axis=-1)
 
@@ -307,10 +309,7 @@ def test_field_given_points_is_the_conditional_normal(toy):
         points, features, prior, hyper, np.tile(G, (k, 1)), dates, rng
     )
     every = (
-        features.mu[None]
-        + base[:, None]
-        + walk.transpose(0, 2, 1)
-        + beta[:, None, features.group] * features.rise
+        features.mu[None] + base[:, None] + walk.transpose(0, 2, 1) + beta[:, None] * features.rise
     )
     at = every[:, points.week, points.unit]
     np.testing.assert_allclose(at, np.tile(G, (k, 1)), atol=1e-4)
@@ -352,13 +351,13 @@ def test_prior_field_has_the_dense_covariance(toy):
     unit = np.vstack([np.zeros(dense.size), np.eye(dense.size)])
     L = np.stack([dense.log_units(unit, t, 0.6, 0.1) for t in dates], axis=1)
     L = (L[1:] - L[0]).reshape(dense.size, -1)
-    field = base[:, None] + walk.transpose(0, 2, 1) + beta[:, None, features.group] * features.rise
+    field = base[:, None] + walk.transpose(0, 2, 1) + beta[:, None] * features.rise
     C, got = L.T @ L, np.cov(field.reshape(k, -1).T)
     error = np.abs(got - C) / np.sqrt((np.outer(np.diag(C), np.diag(C)) + C**2) / k)
     assert error.max() < SIGMAS + 0.5
 
 
-def reference_chain(dense, *, chains, steps, burn, seed):
+def reference_chain(dense, *, chains, steps, burn, seed):  # noqa: C901, PLR0915 - one sampler
     """Elliptical-slice chains on theta with Gibbs moves of the node, summed over bad families.
 
     The Gaussian of the slice is a dense Laplace approximation of its own; any Gaussian is valid.
@@ -511,7 +510,7 @@ def one_cell(toy):
     ten = np.full((1, 2), 10.0)
     market = replace(market, X=ten, Xs=ten)
     names = ("b_closed_sd", "b_china_sd", "delta_sd", "tau", "gamma_sd", "s_e", "s_rw", "omega")
-    tiny = dict.fromkeys((*names, "beta_sd", "beta_group_sd", "s_cm"), 1e-6)
+    tiny = dict.fromkeys((*names, "beta_sd", "beta_group_sd", "beta_unit_sd", "s_cm"), 1e-6)
     return market, Prior(b_0=3.0, b_0_sd=1.5, p_unreliable=0.0, **tiny)
 
 

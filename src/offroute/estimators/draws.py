@@ -31,6 +31,7 @@ from offroute.estimators.points import (
 )
 from offroute.estimators.prior import Prior
 from offroute.estimators.psis import pareto_smooth
+from offroute.exceptions import UnknownWeek
 from offroute.measurement.ledger import Benchmarks, take
 from offroute.measurement.market import GROUPS
 
@@ -38,8 +39,10 @@ from offroute.measurement.market import GROUPS
 _BLOCK = 40
 #: Shrinks of a slice after which a draw stays where it is; that leaves the target invariant.
 _SHRINKS = 6
+#: A step of the power is halved until its tail shape is below this, or it is this short.
+_TAME = 0.5
+_SHORTEST = 1e-2
 _EXTRA_MOVES = 24
-_MIN_STEP = 0.01
 #: Tail shape above which importance weights cannot be trusted.
 MAX_K_HAT = 0.7
 _WANTED = 0.5
@@ -124,8 +127,21 @@ def off_platform(features: Features, prior: Prior, draws: Draws, week: int) -> F
     -------
     ndarray, shape (k, C)
         Tokens a week.
+
+    Raises
+    ------
+    UnknownWeek
+        If the draws cannot be evaluated in the week.
     """
-    d = int(np.searchsorted(draws.weeks, week))
+    found = np.flatnonzero(draws.weeks == week)
+    if not len(found):
+        raise UnknownWeek(
+            "week",
+            got=week,
+            rule=f"the draws have {len(draws.weeks)} weeks, and this index is not one of them",
+            next_step="Ask for the week when the posterior is drawn.",
+        )
+    d = int(found[0])
     G = features.mu[week] + draws.base + draws.walk[:, :, d]
     G += (draws.beta - prior.beta) * features.rise[week]
     return cell_volume(features, G, features.mix[week], draws.xi)
@@ -351,12 +367,11 @@ def draw(
     while power < 1.0:
         step = _next_power(ratio, power, 0.5 * n_draws)
         weights, k = pareto_smooth((step - power) * ratio)
-        # A heavy tail asks for a smaller step as much as few effective draws do.
-        while k > MAX_K_HAT and step - power > _MIN_STEP:
-            step = 0.5 * (power + step)
+        # The tail shape falls with the power: a shorter step tames a heavy tail.
+        while k > _TAME and step - power > _SHORTEST:
+            step = power + 0.5 * (step - power)
             weights, k = pareto_smooth((step - power) * ratio)
-        grow = (step - power) * ratio
-        log_norm += float(logsumexp(grow)) - np.log(len(grow))
+        log_norm += float(logsumexp((step - power) * ratio)) - np.log(len(of))
         points = (np.arange(n_draws) + rng.uniform()) / n_draws
         pick = np.searchsorted(np.cumsum(weights), points).clip(0, len(of) - 1)
         phi, ratio, of, ancestor = phi[pick], ratio[pick], of[pick], ancestor[pick]
@@ -408,6 +423,8 @@ def effective_draws(x: FloatArray, ancestor: IntArray) -> float:
     """
     deviation = x - x.mean()
     between = (np.bincount(ancestor, deviation) ** 2).sum()
+    if between == 0:
+        return float(len(x))
     return float(min(len(x), len(x) * (deviation @ deviation) / between))
 
 

@@ -168,6 +168,13 @@ def _line_search(
         if not worse.any():
             break
         damp = np.where(worse, 0.5 * damp, damp)
+    else:
+        # A node that no step improves stays where it is.
+        damp = np.where(worse, 0.0, damp)
+        trial, trial_xi = G + damp[:, None, None] * G_step, xi + damp[:, None] * xi_step
+        norm = (1 - damp) ** 2 * quadratic + 2 * damp * (1 - damp) * cross + damp**2 * own
+        wD, h = _predict(features, b, inside, trial, trial_xi)
+        value = _objective(b, root, h, norm)
     return trial, trial_xi, norm, wD, h, value
 
 

@@ -82,7 +82,8 @@ def build_points(market: Market, features: Features, b: Benchmarks) -> Points:
     row = np.array([x[0] for x in pairs], dtype=np.int64)
     point = np.array([number[x[1:]] for x in pairs], dtype=np.int64)
     of_pair = [np.flatnonzero(features.unit == x[2]) for x in pairs]
-    alike = np.array([np.ptp(b.w[i, c]) == 0 for i, c in zip(row, of_pair, strict=True)])
+    level = [np.ptp(b.w[i, c]) == 0 for i, c in zip(row, of_pair, strict=True)]
+    alike = np.array(level, dtype=bool)
     even = np.zeros((len(places), len(b)))
     for k in np.flatnonzero(alike):
         even[point[k], row[k]] = b.w[row[k], of_pair[k][0]]
@@ -283,6 +284,8 @@ def field_given_points(
         One draw of the field for each row of G; beta as a deviation from its prior mean.
     """
     base, beta, walk = prior_field(features, prior, hyper, dates, len(G), rng)
+    if not len(points.week):
+        return base, beta, walk
     at = np.searchsorted(dates, points.week)
     unit = points.unit
     rise = features.rise[points.week, unit]

@@ -28,7 +28,7 @@ from offroute.estimators.gaussian_system import Features, build_features
 from offroute.estimators.linearise import Laplace, half_normal_nodes, laplace
 from offroute.estimators.points import build_points
 from offroute.estimators.prior import NEUTRAL, Prior
-from offroute.exceptions import UnreliablePosterior
+from offroute.exceptions import UnreliablePosterior, UsageError
 from offroute.measurement.ledger import Benchmarks, take
 from offroute.measurement.market import Market
 
@@ -161,13 +161,13 @@ def synthesise(
     market : Market
         The panel.
     benchmarks : Benchmarks
-        The evidence on one population.
+        The evidence on one population; without any row the draws are those of the prior.
     prior : Prior
         The prior; neutral in direction by default.
     weeks : ndarray of int, optional
         Weeks to be able to evaluate; all by default. Fewer are faster.
     n_draws : int
-        Draws returned; three times as many are proposed.
+        Draws returned, at least 200; three times as many are proposed.
     rng : int, Generator, SeedSequence or None
         Randomness.
 
@@ -178,6 +178,8 @@ def synthesise(
 
     Raises
     ------
+    UsageError
+        If fewer draws are asked for than a posterior needs.
     NotConverged
         If the mode is not found.
     UnreliablePosterior
@@ -189,6 +191,13 @@ def synthesise(
     Not identified: the level of a lab without any benchmark comes from its group and the prior;
     an error common to all disclosures about one country cannot be seen in any diagnostic.
     """
+    if n_draws < _MIN_ESS:
+        raise UsageError(
+            "n_draws",
+            got=n_draws,
+            rule=f"it must be at least {_MIN_ESS:.0f}, the effective draws that a posterior needs",
+            next_step="Leave it at 2000.",
+        )
     generator = resolve_rng(rng)
     features = build_features(market, prior)
     weeks = np.arange(len(market.weeks)) if weeks is None else np.asarray(weeks, dtype=np.int64)

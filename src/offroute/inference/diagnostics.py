@@ -212,7 +212,8 @@ def predict_rows(
     -------
     ndarray, shape (k, m)
         Draws of log figures, errors and shared biases included; biases that the rows share with
-        fitted ones are drawn given the latter's errors.
+        fitted ones are drawn given the latter's errors. All families are taken as reliable, so that
+        the predictions of a family in conflict are somewhat too narrow.
     """
     market, draws, b = posterior.market, posterior.draws, posterior.benchmarks
     k, n = len(draws.error), len(b)

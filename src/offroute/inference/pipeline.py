@@ -16,7 +16,7 @@ from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.estimators.synthesis import Posterior, synthesise
 from offroute.exceptions import NotIdentified
 from offroute.inference.identification import Identification, identify
-from offroute.measurement.ledger import build_benchmarks
+from offroute.measurement.ledger import build_benchmarks, ledger_labs
 from offroute.measurement.market import Market, build_market, week_index
 from offroute.measurement.populations import population as population_of
 
@@ -34,7 +34,12 @@ def load_market(data_dir: Path | None = None) -> Market:
     Market
         The panel.
     """
-    return build_market(load_usage(data_dir), load_models(data_dir), load_composition(data_dir))
+    return build_market(
+        load_usage(data_dir),
+        load_models(data_dir),
+        load_composition(data_dir),
+        keep=ledger_labs(load_ledger(data_dir)),
+    )
 
 
 def identify_population(

@@ -76,6 +76,23 @@ class Benchmarks:
         return len(self.ids)
 
 
+def ledger_labs(ledger: pd.DataFrame) -> tuple[str, ...]:
+    """Return the labs that rows in use name.
+
+    Parameters
+    ----------
+    ledger : pandas.DataFrame
+        The ledger.
+
+    Returns
+    -------
+    tuple of str
+        Labs, sorted.
+    """
+    terms = " ".join(ledger.loc[ledger["use"] == "likelihood", "selector"]).split(" ")
+    return tuple(sorted({term[4:] for term in terms if term.startswith("lab:")}))
+
+
 def take(b: Benchmarks, rows: IntArray) -> Benchmarks:
     """Return the benchmarks of some rows, with the families of all.
 

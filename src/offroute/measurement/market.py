@@ -217,6 +217,7 @@ def build_market(
     anchor: str = "2026-06-01",
     halflife: float = 6.0,
     off_panel: tuple[tuple[str, str], ...] = (("ByteDance", "China closed"),),
+    keep: tuple[str, ...] = (),
 ) -> Market:
     """Arrange the panel by week and cell.
 
@@ -230,11 +231,18 @@ def build_market(
         Half-life of the smoothing, weeks.
     off_panel : tuple of (lab, group)
         Labs of the ledger that the panel hardly shows; they get a cell with the floor as volume.
+    keep : tuple of str
+        Labs that are units however small, since figures about them exist.
 
     Returns
     -------
     Market
         The arranged panel.
+
+    Raises
+    ------
+    UnknownWeek
+        If the anchor is not a week of the panel.
 
     Notes
     -----
@@ -247,9 +255,16 @@ def build_market(
     frame = _split_labs(frame, named)
     frame["rate"] = frame["tokens"] * 7.0 / frame["days"]
     starts, t = np.unique(_monday(frame), return_inverse=True)
+    if np.datetime64(anchor, "D") not in starts:
+        raise UnknownWeek(
+            "anchor",
+            got=repr(anchor),
+            rule=f"it must be a Monday of the panel, {starts[0]} to {starts[-1]}",
+            next_step="Take a week near the middle of the disclosures.",
+        )
     elapsed = (starts - starts[0]).astype("int64") / 7.0
     rate = frame["rate"].to_numpy()
-    labels = _cell_labels(frame, t, rate / np.bincount(t, rate)[t])
+    labels = _cell_labels(frame, t, rate / np.bincount(t, rate)[t], keep)
     cells = {k for k in labels.values() if k[1] in GROUPS}
     units = {c[:2] for c in cells}
     cells |= {(*u, "unclassified") for u in off_panel if u not in units}
@@ -288,7 +303,7 @@ def build_market(
 
 
 def _cell_labels(
-    frame: pd.DataFrame, t: IntArray, share: FloatArray
+    frame: pd.DataFrame, t: IntArray, share: FloatArray, keep: tuple[str, ...]
 ) -> dict[tuple[str, str, str], tuple[str, str, str]]:
     """Cell of each lab, group and tier; small labs are pooled, small tiers join the largest one."""
 
@@ -299,7 +314,8 @@ def _cell_labels(
         return highest
 
     group, tier = frame["group"], frame["tier"]
-    lab = frame["lab"].where(_peak([frame["lab"], group]) >= _UNIT_SHARE, "Other labs")
+    own = (_peak([frame["lab"], group]) >= _UNIT_SHARE) | frame["lab"].isin(keep).to_numpy()
+    lab = frame["lab"].where(own, "Other labs")
     volume = pd.Series(share).groupby([lab, group, tier]).sum()
     largest = volume.groupby(level=[0, 1]).idxmax().map(lambda key: key[2])
     main = largest.reindex(pd.MultiIndex.from_arrays([lab, group])).to_numpy()

@@ -1,0 +1,264 @@
+"""Variance by repeating an estimator under replicate weights; knows no estimator."""
+
+from typing import Literal
+
+import numpy as np
+
+from offroute._random import RngLike, spawn_seeds
+from offroute._typing import FloatArray
+from offroute.estimators.point import Estimator, PointEstimate, Sample, Target
+from offroute.inference.estimate import Estimate, IntervalName, make_estimate
+from offroute.inference.intervals import bca_interval, percentile_interval
+from offroute.inference.replicates import (
+    Replicates,
+    bootstrap_replicates,
+    jackknife_replicates,
+    with_benchmark_error,
+)
+from offroute.inference.variance import cluster_totals, degrees_of_freedom
+
+_BATCH_BYTES = 32_000_000
+
+
+def replicate_estimates(
+    estimator: Estimator, sample: Sample, target: Target, replicates: Replicates
+) -> tuple[PointEstimate, FloatArray]:
+    """Return the estimate and its replicates, shape (R, k).
+
+    The whole estimator is repeated in every replicate: weights are calibrated anew.
+
+    Parameters
+    ----------
+    estimator : callable
+        ``(sample, target) -> PointEstimate``.
+    sample : Sample
+        Logs, n rows.
+    target : Target
+        Benchmarks.
+    replicates : Replicates
+        Replicate base weights.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from offroute.estimators.expansion import expansion
+    >>> from offroute.estimators.intake import read_sample
+    >>> s = read_sample(pd.DataFrame({"y": [1.0, 2, 6]}), outcomes=["y"])
+    >>> jk = jackknife_replicates(s.weights, s.design)
+    >>> replicate_estimates(expansion, s, Target(), jk)[1].ravel().tolist()
+    [4.0, 3.5, 1.5]
+    """
+    point = estimator(sample, target)
+    batch = max(1, _BATCH_BYTES // (8 * sample.n))
+    parts = []
+    for start in range(0, replicates.count, batch):
+        stop = min(start + batch, replicates.count)
+        weights = replicates.draw(start, stop)
+        totals = None if replicates.totals is None else replicates.totals[start:stop]
+        if point.replicate is not None:
+            parts.append(point.replicate(weights, totals))
+            continue
+        targets = [target] * len(weights) if totals is None else map(target.with_totals, totals)
+        parts.append(
+            np.stack(
+                [
+                    estimator(sample.with_weights(w), t).values
+                    for w, t in zip(weights, targets, strict=True)
+                ]
+            )
+        )
+    return point, np.concatenate(parts)
+
+
+def replicate_covariance(
+    draws: FloatArray, values: FloatArray, replicates: Replicates
+) -> FloatArray:
+    """Return ``sum_r c_r (t_r - m)(t_r - m)'``, shape (k, k).
+
+    Parameters
+    ----------
+    draws : numpy.ndarray of float64, shape (R, k)
+        Replicate estimates.
+    values : numpy.ndarray of float64, shape (k,)
+        Full-sample estimates.
+    replicates : Replicates
+        Replicate base weights.
+    """
+    used = replicates.coefficients > 0
+    centre = draws[used].mean(axis=0) if replicates.centre == "mean" else values
+    deviation = draws - centre
+    return np.asarray((deviation * replicates.coefficients[:, None]).T @ deviation)
+
+
+def replicate_inference(
+    estimator: Estimator,
+    sample: Sample,
+    target: Target,
+    replicates: Replicates,
+    *,
+    level: float = 0.95,
+    interval: IntervalName = "t",
+    df: float | None = None,
+) -> Estimate:
+    """Estimate with a covariance from any replicate weights.
+
+    Parameters
+    ----------
+    estimator : callable
+        ``(sample, target) -> PointEstimate``; bind options with `functools.partial`.
+    sample, target : Sample, Target
+        Its inputs; benchmarks' error enters only through ``replicates.totals``.
+    replicates : Replicates
+        Replicate base weights.
+    level : float
+        Coverage of the intervals.
+    interval : {"t", "normal", "logit", "log"}
+        Kind of interval.
+    df : float, optional
+        Degrees of freedom; default clusters less strata.
+
+    Returns
+    -------
+    Estimate
+        With the replicate estimates as `draws`.
+    """
+    point, draws = replicate_estimates(estimator, sample, target, replicates)
+    covariance = replicate_covariance(draws, point.values, replicates)
+    free = float(degrees_of_freedom(sample.design)) if df is None else df
+    return make_estimate(
+        point.names,
+        point.values,
+        covariance,
+        level=level,
+        interval=interval,
+        df=np.inf if interval == "normal" else free,
+        draws=draws,
+    )
+
+
+def jackknife(
+    estimator: Estimator,
+    sample: Sample,
+    target: Target,
+    *,
+    level: float = 0.95,
+    interval: IntervalName = "t",
+    rng: RngLike = None,
+) -> Estimate:
+    """Delete-one-cluster jackknife (JK1, or JKn with strata), the estimator repeated each time.
+
+    Not for quantiles. The benchmarks' error enters by Fuller's replicates, placed with `rng`.
+
+    Parameters
+    ----------
+    estimator : callable
+        ``(sample, target) -> PointEstimate``.
+    sample : Sample
+        Logs, n rows.
+    target : Target
+        Benchmarks.
+    level : float
+        Coverage, between 0 and 1.
+    interval : str
+        Kind of interval.
+    rng : int, Generator, SeedSequence or None
+        Source of randomness.
+
+    Raises
+    ------
+    NotIdentified
+        If a stratum has one cluster.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from offroute.estimators.expansion import expansion
+    >>> from offroute.estimators.intake import read_sample
+    >>> s = read_sample(pd.DataFrame({"y": [1.0, 2, 3, 4]}), outcomes=["y"])
+    >>> jackknife(expansion, s, Target()).se.round(6).tolist()
+    [0.645497]
+    """
+    replicates = jackknife_replicates(sample.weights, sample.design)
+    replicates = with_benchmark_error(replicates, target, rng=rng)
+    return replicate_inference(
+        estimator, sample, target, replicates, level=level, interval=interval
+    )
+
+
+def bootstrap(
+    estimator: Estimator,
+    sample: Sample,
+    target: Target,
+    *,
+    count: int = 500,
+    method: Literal["rao-wu", "poisson"] = "rao-wu",
+    level: float = 0.95,
+    interval: Literal["percentile", "bca", "normal", "t", "logit", "log"] = "percentile",
+    rng: RngLike = None,
+) -> Estimate:
+    """Bootstrap clusters within strata, the estimator repeated in every replicate.
+
+    Parameters
+    ----------
+    estimator : callable
+        ``(sample, target) -> PointEstimate``.
+    sample, target : Sample, Target
+        Its inputs; a target with covariance has its benchmarks drawn anew in every replicate.
+    count : int
+        Number of replicates.
+    method : {"rao-wu", "poisson"}
+        See `bootstrap_replicates`.
+    level : float
+        Coverage of the intervals.
+    interval : {"percentile", "bca", "normal", "t", "logit", "log"}
+        BCa takes its acceleration from the estimator's influence values by cluster.
+    rng : int, Generator, SeedSequence or None
+        Spawns one child per replicate, so that batches do not change the result.
+
+    Returns
+    -------
+    Estimate
+        With the replicate estimates as `draws`.
+
+    Raises
+    ------
+    NotIdentified, NotConverged
+        If the design or a replicate fails.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from offroute.estimators.expansion import expansion
+    >>> from offroute.estimators.intake import read_sample
+    >>> s = read_sample(pd.DataFrame({"y": range(50)}), outcomes=["y"])
+    >>> e = bootstrap(expansion, s, Target(), rng=1)
+    >>> bool(abs(e.se[0] - 2.06) < 0.25)
+    True
+    """
+    weights_seed, totals_seed = spawn_seeds(rng, 2)
+    replicates = bootstrap_replicates(
+        sample.weights, sample.design, count=count, method=method, rng=weights_seed
+    )
+    replicates = with_benchmark_error(replicates, target, rng=totals_seed, normal=True)
+    point, draws = replicate_estimates(estimator, sample, target, replicates)
+    covariance = replicate_covariance(draws, point.values, replicates)
+    df = float(degrees_of_freedom(sample.design))
+    if interval == "percentile":
+        low, high = percentile_interval(draws, level=level)
+    elif interval == "bca":
+        units = cluster_totals(point.influence, point.design)[0]
+        low, high = bca_interval(draws, point.values, units, level=level)
+    else:
+        return make_estimate(
+            point.names,
+            point.values,
+            covariance,
+            level=level,
+            interval=interval,
+            df=np.inf if interval == "normal" else df,
+            draws=draws,
+        )
+    se = np.sqrt(np.diag(covariance))
+    return Estimate(
+        point.names, point.values, se, low, high, covariance, level, interval, df, draws
+    )

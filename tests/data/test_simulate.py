@@ -1,0 +1,159 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from offroute.data.disclosures import SOURCES, cells_of, publish_disclosures
+from offroute.data.simulate import (
+    N_WEEKS,
+    WORLDS,
+    log_ratio,
+    pass_through,
+    simulate_market,
+)
+
+SEEDS = range(12)
+
+
+@pytest.fixture(scope="module")
+def market():
+    return simulate_market(WORLDS["calibrated"], rng=7)
+
+
+def median_pass_through(world):
+    slopes = []
+    for seed in SEEDS:
+        market = simulate_market(WORLDS[world], rng=seed)
+        slopes.append(np.average(pass_through(market), weights=market.X.sum(axis=0)))
+    return float(np.median(slopes))
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_panel_lies_inside_the_market(world):
+    market = simulate_market(WORLDS[world], rng=3)
+    assert (market.X > 0).all()
+    assert (market.X < market.Y).all()
+
+
+def test_panel_volume_is_listed_cloaked_or_unnamed(market):
+    listed = market.listed.sum(axis=1) + market.cloaked.sum(axis=1) + market.other
+    whole = np.ones(N_WEEKS, dtype=bool)
+    # Two weeks have lost a day; the newest ones are still to be restated.
+    whole[[22, 27, *range(N_WEEKS - 8, N_WEEKS)]] = False
+    # Cloaked models can fall out of the day's 50 as well: they are in both then.
+    assert (listed[whole] >= market.X.sum(axis=1)[whole] * (1 - 1e-9)).all()
+    published = market.usage.groupby("week_start")["tokens"].sum().to_numpy()
+    np.testing.assert_allclose(published[whole], market.X.sum(axis=1)[whole], rtol=1e-6)
+    late = 1 - published[-8:] / market.X.sum(axis=1)[-8:]
+    assert (late >= -1e-6).all()
+    assert late.max() <= 0.003
+    assert late.max() > 0
+
+
+def test_fifty_models_a_day_are_a_few_more_a_week(market):
+    models = market.usage[market.usage["model"] != "other"].groupby("week_start").size()
+    assert 50 < models.max() < 70
+    assert market.other[-1] > 0.02 * market.X[-1].sum()
+    assert set(market.usage.groupby("week_start")["days"].first()) == {6, 7}
+
+
+def test_offline_volume_is_demand_outside_the_panel(market):
+    # Promotions and cloaked models add to the panel and to the market alike.
+    outside = market.Y - market.X
+    demand = market.segment.sum(axis=1)
+    assert (outside < demand).all()
+    assert (outside > 0).all()
+
+
+def test_same_seed_gives_same_bits():
+    one, two = (simulate_market(WORLDS["stealth-heavy"], rng=11) for _ in range(2))
+    np.testing.assert_array_equal(one.Y, two.Y)
+    pd.testing.assert_frame_equal(one.usage, two.usage)
+    first, second = (publish_disclosures(m, rng=5) for m in (one, two))
+    pd.testing.assert_frame_equal(first.ledger, second.ledger)
+
+
+def test_worlds_share_what_they_do_not_change(market):
+    doubled = simulate_market(WORLDS["us-doubled"], rng=7)
+    np.testing.assert_array_equal(doubled.Y, market.Y)
+    plain, shifted = (publish_disclosures(m, rng=5).truth for m in (market, doubled))
+    gap = (shifted["error"] - plain["error"]).groupby(plain["id"]).first()
+    for source in SOURCES:
+        us = source.selector.startswith(("lab:Google", "lab:OpenAI", "lab:Anthropic", "lab:xAI"))
+        for week in source.weeks:
+            # Rounding blurs the shift by less than a tenth.
+            expected = np.log(2) if us else 0.0
+            assert gap[f"{source.family}:{week}:{source.side}"] == pytest.approx(expected, abs=0.2)
+
+
+def test_panel_overstates_china():
+    bias = []
+    for seed in SEEDS:
+        m = simulate_market(WORLDS["calibrated"], rng=seed)
+        bias.append(log_ratio(m.X[-1], m.groups) - log_ratio(m.Y[-1], m.groups))
+    assert min(bias) > 0
+    assert np.mean(bias) > 1
+
+
+def test_pass_through_by_world():
+    assert abs(median_pass_through("promotions")) < 0.2
+    assert 0.35 < median_pass_through("calibrated") < 0.75
+    assert median_pass_through("constant-coverage") > 0.9
+
+
+def test_promotions_and_cloaks_follow_the_world(market):
+    heavy = simulate_market(WORLDS["stealth-heavy"], rng=7)
+    promoted = simulate_market(WORLDS["promotions"], rng=7)
+    share = [(m.cloaked.sum() / m.X.sum(), m.promoted.sum() / m.X.sum()) for m in (market, heavy)]
+    assert share[1][0] > 4 * share[0][0]
+    assert promoted.promoted.sum() / promoted.X.sum() > 2 * share[0][1]
+    constant = simulate_market(WORLDS["constant-coverage"], rng=7)
+    assert constant.promoted.sum() == 0
+
+
+def pooled_errors(world):
+    frames = []
+    for seed in range(60):
+        m = simulate_market(WORLDS[world], rng=seed)
+        published = publish_disclosures(m, rng=seed)
+        frames.append(published.truth.merge(published.ledger[["id", "family", "side"]], on="id"))
+    rows = pd.concat(frames)
+    return rows[rows["side"].isin(["exact", "over"])]
+
+
+def test_stated_budgets_are_right_in_the_calibrated_world_and_short_in_the_over_confident_one():
+    stated = {s.family: np.hypot(s.q, s.sd) for s in SOURCES}
+    spread = {}
+    for world in ("calibrated", "over-confident"):
+        rows = pooled_errors(world)
+        quartiles = rows.groupby("family")["error"].quantile([0.25, 0.75]).unstack()
+        spread[world] = np.mean(
+            [(quartiles.loc[f, 0.75] - quartiles.loc[f, 0.25]) / 1.349 / stated[f] for f in stated]
+        )
+        centre = rows.groupby("family")["error"].median()[list(stated)]
+        assert centre.abs().mean() < 0.2
+    assert spread["calibrated"] == pytest.approx(1.0, abs=0.25)
+    assert spread["over-confident"] > 1.3 * spread["calibrated"]
+
+
+def test_no_chinese_evidence_leaves_no_chinese_row():
+    m = simulate_market(WORLDS["no-chinese-evidence"], rng=1)
+    china = np.array([g.startswith("China") for g in m.groups])
+    for selector in publish_disclosures(m, rng=1).ledger["selector"]:
+        assert not china[cells_of(m, selector)].all()
+
+
+def test_contradiction_moves_one_house_only(market):
+    other = simulate_market(WORLDS["contradictory"], rng=7)
+    plain, moved = (publish_disclosures(m, rng=5).truth for m in (market, other))
+    gap = (moved["error"] - plain["error"]).groupby(plain["id"].str.split(":").str[1]).mean()
+    assert gap["house B"] == pytest.approx(np.log(4), abs=0.2)
+    assert gap.drop("house B").abs().max() == 0
+
+
+def test_floors_and_ceilings_bound(market):
+    rows = publish_disclosures(market, rng=3)
+    sides = rows.truth.merge(rows.ledger[["id", "side", "value", "first_value"]], on="id")
+    floors, ceilings = (sides[sides["side"] == side] for side in ("floor", "ceiling"))
+    # A restatement moves a figure by a tenth.
+    assert (floors["value"] < 1.3 * floors["first_value"]).all()
+    assert (ceilings["value"] > 0.7 * ceilings["first_value"]).all()
