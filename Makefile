@@ -7,6 +7,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
+# The matrices are small: more threads only wait for each other.
+export OPENBLAS_NUM_THREADS ?= 1
+
 BIN := .venv/bin
 STAMP := .venv/.synced
 
@@ -22,7 +25,7 @@ UV = export UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-true}" UV_HTTP_TIMEOUT="$${UV_H
 	if [[ -n "$$index" ]]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
 	$(BIN)/uv
 
-.PHONY: all setup test check pytest holdout slow lock clean help
+.PHONY: all setup test check pytest holdout slow results lock clean help
 
 all: setup  ## Set up .venv and run the main job
 	$(BIN)/offroute correct
@@ -53,6 +56,9 @@ check: $(STAMP)  ## Style, types, layers, dependencies, spelling, docstrings, dr
 	$(BIN)/codespell
 	$(BIN)/numpydoc lint $$(find src -name '*.py')
 	$(BIN)/python scripts/make_environment.py --check
+	$(BIN)/python scripts/make_results.py --check
+	$(BIN)/python scripts/make_figure.py --check
+	$(BIN)/python scripts/make_readme.py --check
 
 pytest: $(STAMP)
 	$(BIN)/pytest --cov
@@ -62,6 +68,11 @@ holdout: $(STAMP)  ## Held-out families, later disclosures, fixed pass-through, 
 
 slow: $(STAMP)  ## The tests marked slow
 	$(BIN)/pytest -m slow
+
+results: $(STAMP)  ## Rewrite results/, the figure, README.md and the Estimates in CHANGELOG.md
+	$(BIN)/python scripts/make_results.py
+	$(BIN)/python scripts/make_figure.py
+	$(BIN)/python scripts/make_readme.py
 
 lock: $(STAMP)  ## Recompile requirements.lock; make lock UPGRADE=--upgrade takes the newest versions
 	$(UV) pip compile pyproject.toml --extra figures --group test --group check --group setup \

@@ -1,4 +1,15 @@
-"""Corrected shares of large-language-model usage from a biased panel."""
+"""Corrected shares of large-language-model usage from a biased panel.
+
+Examples
+--------
+>>> import offroute
+>>> posterior = offroute.correct("world-external-api", weeks=("2026-06-01",), n_draws=400)
+>>> week = offroute.volumes(posterior, int(posterior.draws.weeks[0]))
+>>> offroute.share_table(week, by="origin", level=0.9)["class"].tolist()
+['China', 'US', 'Stealth', 'Rest of world']
+>>> offroute.contest(week).observed_ratio > offroute.contest(week).ratio[1]
+True
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -6,16 +17,100 @@ from typing import TYPE_CHECKING
 from offroute import exceptions
 
 if TYPE_CHECKING:
+    from offroute.data.snapshot import (
+        load_apps,
+        load_composition,
+        load_crosswalk,
+        load_daily,
+        load_gateway,
+        load_ledger,
+        load_models,
+        load_prices,
+        load_roster,
+        load_usage,
+        sidecar_of,
+    )
+    from offroute.estimators.prior import INFORMED, NEUTRAL, Prior
+    from offroute.estimators.synthesis import Posterior
     from offroute.exceptions import OffrouteError
+    from offroute.inference.pipeline import correct, load_market
+    from offroute.inference.shares import Contest, Volumes, contest, share_table, volumes
+    from offroute.inference.weekly import weekly_contest
+    from offroute.measurement.audit import audit_weeks
+    from offroute.measurement.ledger import Benchmarks, build_benchmarks
+    from offroute.measurement.market import Market
+    from offroute.measurement.observed import observed_shares
+    from offroute.measurement.populations import POPULATIONS
 
 __version__ = "0.1.0"
 
-__all__ = ["OffrouteError", "exceptions"]
-
 # Where each public name lives; imported on first use, so that `import offroute` stays cheap.
-_HOME = {
-    "OffrouteError": "offroute.exceptions",
+_GROUPS = {
+    # tables
+    "offroute.data.snapshot": (
+        "load_apps",
+        "load_composition",
+        "load_crosswalk",
+        "load_daily",
+        "load_gateway",
+        "load_ledger",
+        "load_models",
+        "load_prices",
+        "load_roster",
+        "load_usage",
+        "sidecar_of",
+    ),
+    # what was meant
+    "offroute.measurement.audit": ("audit_weeks",),
+    "offroute.measurement.ledger": ("Benchmarks", "build_benchmarks"),
+    "offroute.measurement.market": ("Market",),
+    "offroute.measurement.observed": ("observed_shares",),
+    "offroute.measurement.populations": ("POPULATIONS",),
+    # estimates
+    "offroute.estimators.prior": ("INFORMED", "NEUTRAL", "Prior"),
+    "offroute.estimators.synthesis": ("Posterior",),
+    "offroute.inference.pipeline": ("correct", "load_market"),
+    # what follows from them
+    "offroute.inference.shares": ("Contest", "Volumes", "contest", "share_table", "volumes"),
+    "offroute.inference.weekly": ("weekly_contest",),
+    # errors
+    "offroute.exceptions": ("OffrouteError",),
 }
+_HOME = {name: module for module, names in _GROUPS.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - grouped as above
+    "load_apps",
+    "load_composition",
+    "load_crosswalk",
+    "load_daily",
+    "load_gateway",
+    "load_ledger",
+    "load_models",
+    "load_prices",
+    "load_roster",
+    "load_usage",
+    "sidecar_of",
+    "audit_weeks",
+    "Benchmarks",
+    "build_benchmarks",
+    "Market",
+    "observed_shares",
+    "POPULATIONS",
+    "INFORMED",
+    "NEUTRAL",
+    "Prior",
+    "Posterior",
+    "correct",
+    "load_market",
+    "Contest",
+    "Volumes",
+    "contest",
+    "share_table",
+    "volumes",
+    "weekly_contest",
+    "OffrouteError",
+    "exceptions",
+]
 
 
 def __getattr__(name: str) -> object:

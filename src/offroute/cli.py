@@ -20,9 +20,16 @@ from rich.progress import Progress
 from offroute import __version__
 from offroute._checks import check_choice, check_probability
 from offroute.data.frames import resolve_week
-from offroute.data.snapshot import load_crosswalk, load_ledger, load_models, load_usage, sidecar_of
+from offroute.data.snapshot import (
+    load_composition,
+    load_crosswalk,
+    load_ledger,
+    load_models,
+    load_usage,
+    sidecar_of,
+)
 from offroute.estimators.prior import PRIORS
-from offroute.exceptions import OffrouteError, UnknownPartition, UsageError
+from offroute.exceptions import NotIdentified, OffrouteError, UnknownPartition, UsageError
 from offroute.inference.crossing import crossing
 from offroute.inference.paths import log_ratio_paths, ratio_series
 from offroute.inference.pipeline import correct as correct_population
@@ -31,7 +38,7 @@ from offroute.inference.scenarios import scenario_table
 from offroute.inference.shares import SHARE_PARTITIONS, contest, share_table, volumes
 from offroute.measurement.audit import audit_weeks
 from offroute.measurement.conversion import conversion_steps, find_row
-from offroute.measurement.market import latest_full_week, week_index
+from offroute.measurement.market import build_market, latest_full_week, week_index
 from offroute.measurement.populations import population as population_of
 from offroute.report.audit import audit_json, audit_view
 from offroute.report.correct import (
@@ -40,7 +47,9 @@ from offroute.report.correct import (
     correct_view,
     unidentified_json,
     unidentified_view,
+    week_notes,
 )
+from offroute.report.figures import check_plot, figure_bytes, shares_figure
 from offroute.report.files import frame_to_csv, write_atomic
 from offroute.report.ledger import ledger_table, ledger_view, row_view
 from offroute.report.over_time import scenario_view, series_view
@@ -120,7 +129,8 @@ DEFAULT_POPULATIONS = ("outside-china-external-api", "world-external-api")
 
 @app.command(
     epilog="Examples: `offroute correct`, `offroute correct --week 2026-06-01 --population "
-    "world-all-uses`, `offroute correct --by lab --level 0.95 --json out.json --csv out.csv`"
+    "world-all-uses`, `offroute correct --by lab --level 0.95 --json out.json --csv out.csv`, "
+    "`offroute correct --plot shares.png`"
 )
 @refusals
 def correct(  # numpydoc ignore=PR01
@@ -138,10 +148,14 @@ def correct(  # numpydoc ignore=PR01
     ] = "group",
     level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
     prior: Annotated[str, typer.Option(help="Prior: neutral or informed.")] = "neutral",
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
+    plot_file: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
+    ] = None,
 ) -> None:
     """Correct the shares of one week for what the panel does not see (the main job)."""
     check_choice(prior, list(PRIORS), name="prior", error=UsageError)
@@ -150,7 +164,10 @@ def correct(  # numpydoc ignore=PR01
     names = population or list(DEFAULT_POPULATIONS)
     for name in names:
         population_of(name)
-    market = load_market(data)
+    if plot_file is not None:
+        check_plot(plot_file)
+    usage = load_usage(data)
+    market = build_market(usage, load_models(data), load_composition(data))
     day = latest_full_week(market) if week is None else week
     views, documents, tables = [], [], []
     for name in names:
@@ -164,14 +181,27 @@ def correct(  # numpydoc ignore=PR01
         )
         v = volumes(posterior, int(posterior.draws.weeks[0]))
         table, result = share_table(v, by=by, level=level), contest(v, level=level)
-        views.append(correct_view(v, table, result, posterior, level))
-        documents.append(correct_json(v, table, result, posterior, level))
+        notes = week_notes(market, usage, v.week)
+        views.append(correct_view(v, table, result, posterior, level, notes))
+        documents.append(correct_json(v, table, result, posterior, level, notes))
         tables.append(table.assign(population=v.population, week=v.week, level=level))
-    texts = {
-        json_file: correct_document(documents, sidecar_of("usage", data).as_of, seed),
-        csv_file: frame_to_csv(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()),
+    if plot_file is not None and not tables:
+        raise NotIdentified(
+            f"plot '{plot_file}'",
+            got=f"no identified population among {', '.join(names)}",
+            rule="there must be a share to draw",
+            next_step="Leave the plot out to see the bounds.",
+        )
+    panel = sidecar_of("usage", data)
+    shares = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    contents: dict[Path | None, str | bytes] = {
+        json_file: correct_document(documents, panel.as_of, seed),
+        csv_file: frame_to_csv(shares),
     }
-    write_atomic({path: text for path, text in texts.items() if path is not None})
+    if plot_file is not None:
+        figure = shares_figure(shares, level=level, source=panel.citation)
+        contents[plot_file] = figure_bytes(figure, plot_file.suffix)
+    write_atomic({path: content for path, content in contents.items() if path is not None})
     for view in views:
         console().print(view)
 

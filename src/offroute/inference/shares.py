@@ -117,7 +117,8 @@ def sum_classes(v: Volumes, by: str) -> tuple[list[str], FloatArray, FloatArray]
     """
     check_choice(by, SHARE_PARTITIONS, name="by", error=UnknownPartition)
     label = v.labels[by].to_numpy()
-    names = sorted(set(label), key=lambda g: -v.X[label == g].sum())
+    # Ties, such as labs that the panel does not show, in the order of their names.
+    names = sorted(set(label), key=lambda g: (-v.X[label == g].sum(), g))
     member = np.array([label == g for g in names], dtype=np.float64)
     return names, member @ v.X, v.Y @ member.T
 

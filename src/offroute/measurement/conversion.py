@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from offroute.exceptions import InvalidValue
+from offroute.exceptions import UsageError
 from offroute.measurement.ledger import log_volume, nearest_week, select_cells
 from offroute.measurement.market import Market
 
@@ -25,15 +25,15 @@ def find_row(ledger: pd.DataFrame, row_id: str) -> pd.Series:
 
     Raises
     ------
-    InvalidValue
+    UsageError
         If there is none of that id.
     """
     found = ledger[ledger["id"] == row_id]
     if found.empty:
-        raise InvalidValue(
+        raise UsageError(
             "row",
             got=repr(row_id),
-            rule="it must be an id of the ledger",
+            rule="must be an id of the ledger",
             next_step="List the ids with `offroute ledger`.",
         )
     row: pd.Series = found.iloc[0]

@@ -13,7 +13,9 @@ from offroute import __version__
 from offroute.estimators.synthesis import Posterior
 from offroute.inference.identification import Identification
 from offroute.inference.shares import Contest, Volumes
+from offroute.measurement.market import Market, week_index
 from offroute.measurement.populations import population
+from offroute.measurement.truncation import CARRIED_WEEKS
 from offroute.report.files import frame_to_records
 
 
@@ -71,8 +73,42 @@ def statements(v: Volumes, c: Contest) -> list[str]:
     return out
 
 
+def week_notes(market: Market, usage: pd.DataFrame, week: str) -> list[str]:
+    """Say what is unusual about how a week is known.
+
+    Parameters
+    ----------
+    market : Market
+        The panel by week and cell.
+    usage : pandas.DataFrame
+        As `offroute.data.snapshot.load_usage` returns it.
+    week : str
+        Monday of the week.
+
+    Returns
+    -------
+    list of str
+        One sentence each; empty for a full week known by model.
+    """
+    days = int(usage.loc[usage["week_start"] == week, "days"].iloc[0])
+    out = []
+    if days < 7:  # noqa: PLR2004 - days of a week
+        out.append(f"PARTIAL WEEK: {days} of 7 days are observed; volumes are scaled to seven.")
+    if not market.by_model[week_index(market, week)]:
+        out.append(
+            "KNOWN BY LAB ONLY: a lab's tokens are split over openness and tier as in its last "
+            f"{CARRIED_WEEKS} weeks known by model."
+        )
+    return out
+
+
 def correct_view(
-    v: Volumes, table: pd.DataFrame, c: Contest, posterior: Posterior, level: float
+    v: Volumes,
+    table: pd.DataFrame,
+    c: Contest,
+    posterior: Posterior,
+    level: float,
+    notes: list[str],
 ) -> RenderableType:
     """Lay out the result for a terminal.
 
@@ -88,6 +124,8 @@ def correct_view(
         Where the result comes from.
     level : float
         Probability of the intervals.
+    notes : list of str
+        As of `week_notes`.
 
     Returns
     -------
@@ -124,7 +162,7 @@ def correct_view(
         "",
         view,
         "",
-        *[Text(line) for line in statements(v, c)],
+        *[Text(line) for line in (*statements(v, c), *notes)],
         Text(
             f"{len(b)} benchmarks in {len(b.families)} families; {posterior.prior.name} prior; "
             f"{posterior.ess:.0f} effective draws, k-hat {max(posterior.k_hat, 0):.2f}. "
@@ -136,13 +174,18 @@ def correct_view(
 
 
 def correct_json(
-    v: Volumes, table: pd.DataFrame, c: Contest, posterior: Posterior, level: float
+    v: Volumes,
+    table: pd.DataFrame,
+    c: Contest,
+    posterior: Posterior,
+    level: float,
+    notes: list[str],
 ) -> dict[str, object]:
     """Return the result as plain data.
 
     Parameters
     ----------
-    v, table, c, posterior, level : Volumes, DataFrame, Contest, Posterior, float
+    v, table, c, posterior, level, notes : Volumes, DataFrame, Contest, Posterior, float, list
         As for `correct_view`.
 
     Returns
@@ -158,6 +201,7 @@ def correct_json(
         "level": level,
         "weeks_since_last_benchmark": v.stale,
         "extrapolated": v.extrapolated,
+        "notes": notes,
         "shares": frame_to_records(table),
         "china_against_us": asdict(c),
         "benchmarks": list(posterior.benchmarks.ids),

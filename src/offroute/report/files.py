@@ -10,16 +10,16 @@ import pandas as pd
 from offroute.exceptions import UsageError
 
 
-def write_atomic(files: Mapping[Path, str]) -> None:
-    """Write text files all together or not at all.
+def write_atomic(files: Mapping[Path, str | bytes]) -> None:
+    """Write files all together or not at all.
 
     Each is written under a temporary name beside its own; only when all are written are they
     renamed.
 
     Parameters
     ----------
-    files : mapping of pathlib.Path to str
-        Content by file.
+    files : mapping of pathlib.Path to str or bytes
+        Content by file; text is written as UTF-8.
 
     Raises
     ------
@@ -35,14 +35,12 @@ def write_atomic(files: Mapping[Path, str]) -> None:
     """
     pending: dict[Path, Path] = {}
     try:
-        for path, text in files.items():
+        for path, content in files.items():
             if path.is_dir():
                 raise IsADirectoryError(EISDIR, "is a folder")
-            with tempfile.NamedTemporaryFile(
-                "w", encoding="utf-8", newline="", dir=path.parent, prefix=".", delete=False
-            ) as handle:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as handle:
                 pending[Path(handle.name)] = path
-                handle.write(text)
+                handle.write(content.encode() if isinstance(content, str) else content)
         for temporary, path in pending.items():
             # A temporary file is private; the result is to be readable like any report.
             temporary.chmod(0o644)
