@@ -21,7 +21,7 @@ import pandas as pd
 
 import offroute
 from offroute.data.snapshot import SNAPSHOT_DIR, load_crosswalk, load_models, sidecar_of
-from offroute.inference.weekly import weekly_contest
+from offroute.inference.paths import ratio_series
 from offroute.measurement.audit import first_lasting, press_check, spells
 from offroute.measurement.market import latest_full_week
 from offroute.report.files import frame_to_csv, frame_to_records, write_atomic
@@ -131,9 +131,12 @@ def build() -> dict[str, str]:
     main, shares = corrected(market)
     paths = pd.concat(
         [
-            weekly_contest(
-                offroute.correct(p, n_draws=N_DRAWS, rng=SEED, market=market), level=LEVEL
-            )
+            ratio_series(
+                offroute.correct(p, n_draws=N_DRAWS, rng=SEED, market=market),
+                market.is_china,
+                market.is_us,
+                level=LEVEL,
+            ).dropna(subset=["observed"])
             for p in POPULATIONS
         ],
         ignore_index=True,

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from offroute.estimators.prior import INFORMED, NEUTRAL, Prior
     from offroute.estimators.synthesis import Posterior
     from offroute.exceptions import OffrouteError
+    from offroute.inference.paths import ratio_series
     from offroute.inference.pipeline import correct, load_market
     from offroute.inference.shares import Contest, Volumes, contest, share_table, volumes
-    from offroute.inference.weekly import weekly_contest
     from offroute.measurement.audit import audit_weeks
     from offroute.measurement.ledger import Benchmarks, build_benchmarks
     from offroute.measurement.market import Market
@@ -72,7 +72,7 @@ _GROUPS = {
     "offroute.inference.pipeline": ("correct", "load_market"),
     # what follows from them
     "offroute.inference.shares": ("Contest", "Volumes", "contest", "share_table", "volumes"),
-    "offroute.inference.weekly": ("weekly_contest",),
+    "offroute.inference.paths": ("ratio_series",),
     # errors
     "offroute.exceptions": ("OffrouteError",),
 }
@@ -107,7 +107,7 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "contest",
     "share_table",
     "volumes",
-    "weekly_contest",
+    "ratio_series",
     "OffrouteError",
     "exceptions",
 ]

@@ -44,8 +44,8 @@ def test_the_band_contains_the_interval_and_labels_extrapolation(posterior, mark
     assert (table["band_high"] >= table["high"]).all()
     assert (table["low"] <= table["ratio"]).all()
     assert table["benchmarks"].sum() == len(posterior.benchmarks)
-    assert (table.loc[table["week_start"] == "2026-10-05", "stale"] > 4).all()
-    assert (table.loc[table["week_start"] == "2026-06-01", "stale"] == 0).all()
+    assert (table.loc[table["week_start"] == "2026-10-05", "weeks_since_last"] > 4).all()
+    assert (table.loc[table["week_start"] == "2026-06-01", "weeks_since_last"] < 0).all()
 
 
 def test_a_week_of_the_series_is_that_of_the_comparison(posterior, market):
@@ -54,7 +54,7 @@ def test_a_week_of_the_series_is_that_of_the_comparison(posterior, market):
     c = contest(volumes(posterior, week))
     row = table.loc[pd.Timestamp("2026-06-01")]
     assert row["ratio"] == pytest.approx(c.ratio[1])
-    assert row["panel"] == pytest.approx(c.observed_ratio)
+    assert row["observed"] == pytest.approx(c.observed_ratio)
     assert row["p_leads"] == pytest.approx(c.p_china_leads)
 
 

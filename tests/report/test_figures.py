@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from offroute.exceptions import SchemaError, UsageError
+from offroute.inference.paths import ratio_series
 from offroute.inference.pipeline import correct
-from offroute.inference.weekly import weekly_contest
 from offroute.report.figures import (
     check_plot,
     figure_bytes,
@@ -28,7 +28,9 @@ def posterior():
 
 @pytest.fixture(scope="module")
 def weekly(posterior):
-    return weekly_contest(posterior)
+    market = posterior.market
+    table = ratio_series(posterior, market.is_china, market.is_us)
+    return table.dropna(subset=["observed"]).reset_index(drop=True)
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def test_the_weekly_frame_has_every_week_of_the_panel_once(weekly, posterior):
     assert weekly["week_start"].tolist() == [pd.Timestamp(w) for w in posterior.market.weeks]
     assert (weekly["low"] < weekly["ratio"]).all()
     assert (weekly["ratio"] < weekly["high"]).all()
-    assert weekly["p_china_leads"].between(0, 1).all()
+    assert weekly["p_leads"].between(0, 1).all()
     assert weekly["benchmarks"].sum() == len(posterior.benchmarks)
     # The last week with a benchmark is as old as itself.
     last = weekly[weekly["benchmarks"] > 0].iloc[-1]
@@ -58,12 +60,6 @@ def test_the_weekly_frame_has_every_week_of_the_panel_once(weekly, posterior):
     market = posterior.market
     X = market.X[:, market.is_china].sum(axis=1) / market.X[:, market.is_us].sum(axis=1)
     np.testing.assert_allclose(weekly["observed"], X)
-
-
-def test_a_wider_level_gives_a_wider_band(posterior, weekly):
-    wide = weekly_contest(posterior, level=0.99)
-    assert (wide["low"] < weekly["low"]).all()
-    assert (wide["high"] > weekly["high"]).all()
 
 
 def test_lines_break_at_missing_weeks(weekly):

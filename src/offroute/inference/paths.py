@@ -85,9 +85,10 @@ def ratio_series(
     Returns
     -------
     pandas.DataFrame
-        ``week_start``, ``panel`` ratio, corrected ``ratio`` with pointwise ``low``, ``high`` and
-        simultaneous ``band_low``, ``band_high``; ``p_leads``; ``stale`` (weeks since the last
-        benchmark) and ``benchmarks`` dated in the week. Missing weeks are rows without values.
+        ``population``, ``week_start``, ``basis`` (model, lab, or empty), ``observed`` ratio, corrected
+        ``ratio`` with pointwise ``low``, ``high`` and simultaneous ``band_low``, ``band_high``;
+        ``p_leads``; ``benchmarks`` dated in the week and ``weeks_since_last`` benchmark (negative
+        before it). Missing weeks are rows without values.
 
     Raises
     ------
@@ -99,17 +100,20 @@ def ratio_series(
     market, b = posterior.market, posterior.benchmarks
     dated = market.weeks[b.week]
     last = dated.max() if len(b) else weeks[-1]
+    by_model = np.isin(weeks, market.weeks[market.by_model])
     return pd.DataFrame(
         {
+            "population": b.population,
             "week_start": weeks.astype("datetime64[us]"),
-            "panel": np.exp(panel),
+            "basis": np.where(np.isnan(panel), "", np.where(by_model, "model", "lab")),
+            "observed": np.exp(panel),
             "ratio": np.exp(bands.median),
             "low": np.exp(bands.low),
             "high": np.exp(bands.high),
             "band_low": np.exp(bands.band_low),
             "band_high": np.exp(bands.band_high),
             "p_leads": np.where(np.isnan(panel), np.nan, (paths > 0).mean(axis=0)),
-            "stale": np.maximum((weeks - last).astype("int64") / 7.0, 0.0),
             "benchmarks": [(dated == week).sum() for week in weeks],
+            "weeks_since_last": (weeks - last).astype("int64") / 7.0,
         }
     )

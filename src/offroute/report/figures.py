@@ -110,7 +110,7 @@ def ratio_figure(weekly: pd.DataFrame, *, titles: dict[str, str], source: str) -
     Parameters
     ----------
     weekly : pandas.DataFrame
-        As `offroute.inference.paths.weekly_contest` returns it, for one population or several.
+        As `offroute.inference.paths.ratio_series` returns it, for one population or several.
     titles : dict of str to str
         Title of each population to draw, from left to right.
     source : str
@@ -140,7 +140,7 @@ def ratio_figure(weekly: pd.DataFrame, *, titles: dict[str, str], source: str) -
             "weekly",
             got=f"no row of {', '.join(absent)}",
             rule="it must hold every population of titles",
-            next_step="Run weekly_contest for each of them.",
+            next_step="Run ratio_series for each of them.",
         )
     with rc_context(RC):
         figure = Figure(figsize=(9.4, 4.5))

@@ -65,13 +65,15 @@ def series_view(
     ):
         view.add_column(heading, justify="right")
     for _, row in table.iterrows():
-        gap = bool(np.isnan(row["panel"]))
-        note = "no data" if gap else "extrapolated" if row["stale"] > _FRESH_WEEKS else ""
+        gap = bool(np.isnan(row["observed"]))
+        note = (
+            "no data" if gap else "extrapolated" if row["weeks_since_last"] > _FRESH_WEEKS else ""
+        )
         cells = (
             ["", "", "", "", ""]
             if gap
             else [
-                f"{row['panel']:.2f}",
+                f"{row['observed']:.2f}",
                 f"{row['ratio']:.2f}",
                 f"[{row['low']:.2f}, {row['high']:.2f}]",
                 f"[{row['band_low']:.2f}, {row['band_high']:.2f}]",
