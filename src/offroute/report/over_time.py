@@ -66,9 +66,8 @@ def series_view(
         view.add_column(heading, justify="right")
     for _, row in table.iterrows():
         gap = bool(np.isnan(row["observed"]))
-        note = (
-            "no data" if gap else "extrapolated" if row["weeks_since_last"] > _FRESH_WEEKS else ""
-        )
+        late = row["weeks_since_last"] > _FRESH_WEEKS
+        note = "no data" if gap else "extrapolated" if late else ""
         cells = (
             ["", "", "", "", ""]
             if gap
