@@ -86,7 +86,8 @@ def ratio_series(
     -------
     pandas.DataFrame
         ``population``, ``week_start``, ``basis`` (model, lab, or empty), ``observed`` ratio,
-        corrected ``ratio`` with pointwise ``low``, ``high`` and simultaneous ``band_low``, ``band_high``;
+        corrected ``ratio`` with pointwise ``low``, ``high`` and simultaneous ``band_low``,
+        ``band_high``;
         ``p_leads``; ``benchmarks`` dated in the week and ``weeks_since_last`` benchmark (negative
         before it). Missing weeks are rows without values.
 
