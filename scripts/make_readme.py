@@ -113,9 +113,10 @@ def estimates(results: dict) -> str:
     for name in NAMES.values():
         for day, week in weeks[name].items():
             contest = week["contest"]
+            leads = probability(contest["p_china_leads"])
             lines.append(
                 f"| {name} | {day} | {contest['observed_ratio']:.2f} | "
-                f"{interval(*contest['ratio'], digits=2)} | {probability(contest['p_china_leads'])} | "
+                f"{interval(*contest['ratio'], digits=2)} | {leads} | "
                 f"{interval(*contest['undersampling'], digits=2)} |"
             )
     return "\n".join([*lines, END])
