@@ -15,6 +15,7 @@ NAMES = {
     "world": "world-external-api",
     "uses": "world-all-uses",
 }
+SMALLEST = 0.001
 WEEKS = ("2026-02-09", "2026-06-01")
 BEGIN, END = "<!-- estimates: begin, written by make results -->", "<!-- estimates: end -->"
 
@@ -28,6 +29,11 @@ def interval(low: float, middle: float, high: float, *, digits: int, scale: floa
 def share(cell: dict[str, float]) -> str:
     """Return a corrected share in per cent with its interval."""
     return interval(cell["low"], cell["corrected"], cell["high"], digits=0, scale=100)
+
+
+def probability(p: float) -> str:
+    """Return a probability, never as zero: the draws are finite."""
+    return "< 0.001" if p < SMALLEST else f"{p:.3f}"
 
 
 def spans(runs: list[list[str]]) -> str:
@@ -67,7 +73,8 @@ def values(results: dict, speed: dict[str, dict[str, str]]) -> dict[str, str]:
             key = f"{label}.{short}"
             out[f"{key}.ratio"] = interval(*contest["ratio"], digits=2)
             out[f"{key}.lambda"] = interval(*contest["undersampling"], digits=1)
-            out[f"{key}.p"] = f"{contest['p_china_leads']:.3f}"
+            out[f"{key}.p"] = probability(contest["p_china_leads"])
+            out[f"{key}.p_printed"] = f"{contest['p_china_leads']:.3f}"
             out[f"{key}.stale"] = (
                 f" (an extrapolation: its last benchmark is "
                 f"{week['weeks_since_last_benchmark']:.0f} weeks older)"
@@ -106,9 +113,10 @@ def estimates(results: dict) -> str:
     for name in NAMES.values():
         for day, week in weeks[name].items():
             contest = week["contest"]
+            leads = probability(contest["p_china_leads"])
             lines.append(
                 f"| {name} | {day} | {contest['observed_ratio']:.2f} | "
-                f"{interval(*contest['ratio'], digits=2)} | {contest['p_china_leads']:.3f} | "
+                f"{interval(*contest['ratio'], digits=2)} | {leads} | "
                 f"{interval(*contest['undersampling'], digits=2)} |"
             )
     return "\n".join([*lines, END])
