@@ -203,7 +203,7 @@ def test_too_few_draws_are_refused(toy):
 
 def test_few_effective_draws_are_refused(toy, monkeypatch):
     monkeypatch.setattr("offroute.estimators.synthesis._MIN_ESS", N + 0.5)
-    monkeypatch.setattr("offroute.estimators.synthesis._MAX_K_HAT", -10.0)
+    monkeypatch.setattr("offroute.estimators.synthesis.MAX_K_HAT", -10.0)
     with pytest.raises(UnreliablePosterior, match="effective draws"):
         fit_rows(toy, toy.rows, n_draws=N + 1)
 

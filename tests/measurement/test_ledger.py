@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from offroute.data.snapshot import load_crosswalk, load_ledger
-from offroute.exceptions import BenchmarkBelowPanel, InvalidValue, UnknownLab, UnknownPopulation
+from offroute.exceptions import (
+    BenchmarkBelowPanel,
+    InvalidValue,
+    UnknownLab,
+    UnknownPopulation,
+    UsageError,
+)
 from offroute.inference.pipeline import load_market
 from offroute.measurement.conversion import conversion_steps, find_row
 from offroute.measurement.ledger import (
@@ -254,5 +260,5 @@ def test_conversion_of_a_row_step_by_step(world):
         "not a benchmark",
         context["reason"],
     )
-    with pytest.raises(InvalidValue, match="id of the ledger"):
+    with pytest.raises(UsageError, match="id of the ledger"):
         find_row(ledger, "no-such-row")

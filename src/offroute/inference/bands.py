@@ -1,8 +1,7 @@
 """Simultaneous intervals: sup-t bands, multinomial shares, compositions under a design effect."""
 
 import numpy as np
-from scipy.special import chdtri, gammaln
-from scipy.stats import poisson
+from scipy.special import chdtri, gammaln, xlogy
 
 from offroute._random import RngLike, resolve_rng
 from offroute._typing import FloatArray
@@ -317,7 +316,7 @@ def _coverage(x: FloatArray, n: int, c: int) -> float:
 def _truncated_poisson(lam: float, c: int) -> tuple[float, float, float, float, float]:
     """Mean, central moments 2 to 4 of a Poisson truncated to lam -/+ c, and its probability."""
     support = np.arange(max(int(lam) - c, 0), int(lam) + c + 1)
-    p = poisson.pmf(support, lam)
+    p = np.exp(xlogy(support, lam) - lam - gammaln(support + 1))
     inside = float(p.sum())
     p = p / inside
     mu = float(p @ support)
