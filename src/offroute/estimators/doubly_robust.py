@@ -26,6 +26,7 @@ from offroute.estimators.participation import (
 )
 from offroute.estimators.point import PointEstimate, Sample, Target, TermKey
 from offroute.estimators.propensity import (
+    over_base,
     participation_diagnostics,
     propensity_effect,
     reference_of,
@@ -147,7 +148,7 @@ def _plain(
         values=lin.value(totals),
         names=lin.names,
         weights=w,
-        g_weights=1 / model.probability,
+        g_weights=over_base(w, sample),
         influence=w[:, None] * left + here + fits @ jacobian.T,
         design=poisson_design(sample.design, model.probability),
         diagnostics=participation_diagnostics(w, model.probability),
@@ -193,7 +194,7 @@ def _bias_minimised(
         values=lin.value(totals),
         names=lin.names,
         weights=weights,
-        g_weights=1 / probability,
+        g_weights=over_base(weights, sample),
         influence=rows @ jacobian.T,
         design=poisson_design(sample.design, probability),
         diagnostics=participation_diagnostics(weights, probability),

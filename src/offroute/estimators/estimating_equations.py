@@ -15,6 +15,7 @@ _MAX_STEPS = 100
 _AIM = 1e-10
 _SHORTEST_STEP = 1e-6
 _NEGATIVE = -1e-10
+_VANISHED = 1e-9
 _ENOUGH = 1e-7
 _SUBSAMPLE_FROM = 60_000
 _STRIDE = 20
@@ -114,8 +115,16 @@ def solve_equations(
             next_step="Drop or merge a regressor that separates sample and population.",
         )
     eta = regressors.predictor(b)
-    slope = equation(eta, slice(None))[1]
-    return Fit(regressors, b, eta, regressors.gram(slope))
+    information = regressors.gram(equation(eta, slice(None))[1])
+    before = regressors.gram(equation(regressors.predictor(start), slice(None))[2])
+    if (np.abs(np.diag(information)) <= _VANISHED * np.diag(before)).any():
+        raise NotConverged(
+            name,
+            got="an information that vanished on the way",
+            rule="the estimating equations must have a solution at finite coefficients",
+            next_step="Drop or merge a regressor that separates sample and population.",
+        )
+    return Fit(regressors, b, eta, information)
 
 
 def _newton(
@@ -125,26 +134,28 @@ def _newton(
     rows = slice(None)
     r, s, t = equation(x.predictor(b), rows)
     gradient = x.cross(r[:, None])[:, 0]
-    norm = np.inf
+    norm, exact = np.inf, True
     for _ in range(_MAX_STEPS):
-        information = _positive(x, s, t)
+        information = _positive(x, s, t) if exact else x.gram(t)
         step = solve_hessian(information, gradient)
         norm = max(float(gradient @ step), 0.0) ** 0.5
         if not norm > aim:
             break
         length, moved = 1.0, False
-        while length > _SHORTEST_STEP:
+        while length > _SHORTEST_STEP and not moved:
             trial = b + length * step
             with np.errstate(all="ignore"):
                 values = equation(x.predictor(trial), rows)
                 new = x.cross(values[0][:, None])[:, 0]
             if np.isfinite(new).all():
-                size = max(float(new @ solve_hessian(information, new)), 0.0) ** 0.5
-                if size < norm:
-                    b, gradient, (r, s, t), moved = trial, new, values, True
-                    break
+                moved = float(new @ solve_hessian(information, new)) < norm**2
             length /= 2
-        if not moved:
+        if moved:
+            b, gradient, (r, s, t), exact = trial, new, values, True
+        elif exact and t is not s:
+            # The exact information misleads far from the solution: try the expected one.
+            exact = False
+        else:
             break
     return b, norm
 

@@ -12,7 +12,7 @@ from offroute.estimators.matching import local_residuals, match, standardise
 from offroute.estimators.outcome_models import Family, OutcomeModel, at_rows, fit_outcomes
 from offroute.estimators.participation import poisson_design, relative_weights
 from offroute.estimators.point import PointEstimate, Sample, Target, TermKey
-from offroute.estimators.propensity import reference_of
+from offroute.estimators.propensity import over_base, reference_of
 from offroute.estimators.regressors import Regressors, build_regressors
 from offroute.exceptions import EmptyCell, InvalidValue
 
@@ -129,12 +129,7 @@ def check_supported(x: Regressors, weights: FloatArray, reference: Sample) -> No
     reference : Sample
         Reference sample.
     """
-    sums = x.cross(np.column_stack([x.sample_sums(weights), x.reference_sums(reference.weights)]))
-    empty = [
-        name
-        for name, (here, there) in zip(x.names, sums, strict=True)
-        if "[" in name and here <= 0 < there
-    ]
+    empty = x.levels_apart(x.sample_sums(weights), x.reference_sums(reference.weights))
     if empty:
         raise EmptyCell(
             ", ".join(empty),
@@ -157,12 +152,11 @@ def _from_models(
     gradients = [x.cross((d * m.slope)[:, None])[:, 0] for m in models]
     parts = [m.contribution(g) for m, g in zip(models, gradients, strict=True)]
     weights = _implied_weights(x, d, models[0].weights) if models else sample.weights
-    base = sample.weights
     return PointEstimate(
         values=lin.value(totals),
         names=lin.names,
         weights=weights,
-        g_weights=np.divide(weights, base, out=np.zeros_like(base), where=base > 0),
+        g_weights=over_base(weights, sample),
         influence=np.stack(parts, axis=1) @ jacobian.T,
         design=poisson_design(sample.design, np.zeros(sample.n)),
         diagnostics=_fit_diagnostics(models),
@@ -210,12 +204,11 @@ def _from_donors(
             influence[:, k] += model.contribution(x.cross((change * model.slope)[:, None])[:, 0])
     sums = np.array(totals)
     jacobian = lin.jacobian(sums)
-    given = sample.weights
     return PointEstimate(
         values=lin.value(sums),
         names=lin.names,
         weights=weights,
-        g_weights=np.divide(weights, given, out=np.zeros_like(given), where=given > 0),
+        g_weights=over_base(weights, sample),
         influence=influence @ jacobian.T,
         design=poisson_design(sample.design, np.zeros(n)),
         diagnostics={

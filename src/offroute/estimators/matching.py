@@ -109,12 +109,19 @@ def local_residuals(coordinates: FloatArray, values: FloatArray, base: FloatArra
     points, place = _distinct(coordinates[live])
     count = np.bincount(place).astype(np.float64)
     sums = np.stack([np.bincount(place, column) for column in values[live].T], axis=1)
-    alone = count == 1
+    alone = np.flatnonzero(count == 1)
     others, size = sums.copy(), count.copy()
-    if alone.any() and len(points) > 1:
-        nearest = np.asarray(KDTree(points).query(points[alone], k=[2])[1])[:, 0]
-        others[alone], size[alone] = sums[nearest], count[nearest]
-    own = ~alone[place]
+    if alone.size and len(points) > 1:
+        tree = KDTree(points)
+        radius = np.asarray(tree.query(points[alone], k=[2])[0])[:, 0]
+        found = tree.query_ball_point(points[alone], radius * (1 + _TIE))
+        row = np.repeat(alone, [len(f) for f in found])
+        column = np.concatenate([np.asarray(f, np.int64) for f in found])
+        far = row != column
+        shape = (len(points), len(points))
+        near = csr_matrix((np.ones(far.sum()), (row[far], column[far])), shape)
+        others[alone], size[alone] = (near @ sums)[alone], (near @ count)[alone]
+    own = (count > 1)[place]
     peers = size[place] - own
     mean = (others[place] - own[:, None] * values[live]) / peers[:, None]
     out = np.zeros_like(values)

@@ -9,6 +9,7 @@ from offroute._typing import AnyArray, FloatArray, IntArray
 from offroute.estimators.estimands import Estimand, Linearised, linearise
 from offroute.estimators.participation import relative_weights
 from offroute.estimators.point import Factor, PointEstimate, Sample, Target, TermKey
+from offroute.estimators.propensity import over_base
 from offroute.estimators.variance_components import (
     CellMeans,
     Components,
@@ -127,12 +128,11 @@ def mrp(
     jacobian = lin.jacobian(totals)
     influence = noise @ jacobian.T
     row_weights = base if first is None else first[1]
-    given = sample.weights
     point = PointEstimate(
         values=lin.value(totals),
         names=lin.names,
         weights=row_weights,
-        g_weights=np.divide(row_weights, given, out=np.zeros_like(given), where=given > 0),
+        g_weights=over_base(row_weights, sample),
         influence=influence,
         design=sample.design,
         diagnostics=_diagnostics(first, terms, grid),

@@ -183,21 +183,17 @@ def poisson_design(design: Design, probability: FloatArray) -> Design:
 
 
 def _check_overlap(x: Regressors, a: FloatArray, d: FloatArray) -> None:
-    sums = x.cross(np.column_stack([a, d]))
-    for k, name in enumerate(x.names):
-        if "[" not in name:
-            continue
-        if sums[k, 0] <= 0 < sums[k, 1]:
-            raise EmptyCell(
-                name,
-                got="population weight without any log",
-                rule="every level of the population needs logs: its participation is positive",
-                next_step="Merge the level with another, or leave the term out.",
-            )
-        if sums[k, 1] <= 0 < sums[k, 0]:
-            raise InvalidValue(
-                name,
-                got="logs without any reference weight",
-                rule="every sampled level must occur in the reference sample",
-                next_step="Merge the level with another, or drop those rows.",
-            )
+    for name in x.levels_apart(a, d):
+        raise EmptyCell(
+            name,
+            got="population weight without any log",
+            rule="every level of the population needs logs: its participation is positive",
+            next_step="Merge the level with another, or leave the term out.",
+        )
+    for name in x.levels_apart(d, a):
+        raise InvalidValue(
+            name,
+            got="logs without any reference weight",
+            rule="every sampled level must occur in the reference sample",
+            next_step="Merge the level with another, or drop those rows.",
+        )

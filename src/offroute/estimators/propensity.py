@@ -122,12 +122,26 @@ def ipw(
     point = weighted_point(
         lin,
         model.weights,
-        g_weights=1 / model.probability,
+        g_weights=over_base(model.weights, sample),
         design=poisson_design(sample.design, model.probability),
         residualise=_residualise,
         diagnostics=participation_diagnostics(model.weights, model.probability),
     )
     return replace(point, reference_influence=from_reference[0], reference_design=reference.design)
+
+
+def over_base(weights: FloatArray, sample: Sample) -> FloatArray:
+    """Return final over base weights, 0 where the base weight is 0.
+
+    Parameters
+    ----------
+    weights : numpy.ndarray of float64, shape (n,)
+        Final weights.
+    sample : Sample
+        Logs with their base weights.
+    """
+    base = sample.weights
+    return np.divide(weights, base, out=np.zeros_like(base), where=base > 0)
 
 
 def propensity_effect(

@@ -40,8 +40,8 @@ class Regressors:
         Numeric columns.
     free : numpy.ndarray of int64, shape (p,)
         Columns used: one level of every factor is left out.
-    names : tuple of str, length p
-        Their names.
+    full_names : tuple of str
+        Names of all columns, those left out included.
     sample_row : numpy.ndarray of integers, shape (n,)
         Distinct row of each sample row.
     reference_row : numpy.ndarray of integers, shape (m,)
@@ -51,9 +51,14 @@ class Regressors:
     cells: Cells
     numeric: FloatArray
     free: IntArray
-    names: tuple[str, ...]
+    full_names: tuple[str, ...]
     sample_row: AnyArray
     reference_row: AnyArray
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns used."""
+        return tuple(self.full_names[int(i)] for i in self.free)
 
     @property
     def rows(self) -> int:
@@ -107,6 +112,18 @@ class Regressors:
             table[width:, width:] = scaled @ self.numeric.T
         return np.asarray(table[np.ix_(self.free, self.free)])
 
+    def levels_apart(self, first: FloatArray, second: FloatArray) -> list[str]:
+        """Return levels where `first` sums to 0 and `second` to more; of both shape (rows,).
+
+        Parameters
+        ----------
+        first, second : numpy.ndarray of float64, shape (rows,)
+            Sums by distinct row.
+        """
+        one, two = margin_sums(self.cells, cell_totals(self.cells, np.stack([first, second])))
+        apart = np.flatnonzero((one <= 0) & (two > 0))
+        return [self.full_names[int(k)] for k in apart]
+
     def sample_sums(self, values: FloatArray) -> FloatArray:
         """Add up sample values, shape (n,), by distinct row: shape (rows,).
 
@@ -142,7 +159,7 @@ class Regressors:
             Cells(cells.shape, code, cells.size, cells.levels),
             np.ascontiguousarray(self.numeric[:, ::stride]),
             self.free,
-            self.names,
+            self.full_names,
             none,
             none,
         )
@@ -199,8 +216,7 @@ def build_regressors(
     starts = np.cumsum([0, *(k for _, k in axes)])[1:-1]
     free = np.setdiff1d(np.arange(len(names)), starts)
     cells, distinct, row = _distinct(axes, stacked)
-    kept = tuple(names[int(i)] for i in free)
-    return Regressors(cells, distinct, free, kept, row[: sample.n], row[sample.n :])
+    return Regressors(cells, distinct, free, tuple(names), row[: sample.n], row[sample.n :])
 
 
 def _distinct(

@@ -190,7 +190,8 @@ def uncertain_error(cells: CellMeans, fit: Components, shares: FloatArray) -> Fl
         return -value, -gradient
 
     start = np.log(np.maximum(np.append(fit.sd / spread, 1.0)[:free], 0.1))
-    mode = minimize(_loss, start, jac=True, method="L-BFGS-B", bounds=[(-12.0, 6.0)] * free).x
+    bounds = [(-12.0, 6.0)] * free
+    mode = minimize(_loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     moves = 0.05 * np.eye(free)
     slopes = [_log_posterior(mode + m)[1] - _log_posterior(mode - m)[1] for m in moves]
     hessian = np.array(slopes) / 0.1
