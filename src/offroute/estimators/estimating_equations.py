@@ -98,15 +98,18 @@ def solve_equations(
     NotConverged
         If there is no solution within reach, such as when a regressor separates the rows.
     """
+    small, stride = regressors, 1
     if regressors.rows >= _SUBSAMPLE_FROM:
-        small = regressors.every(_STRIDE)
+        small, stride = regressors.every(_STRIDE), _STRIDE
+    before = stride * np.diag(small.gram(equation(small.predictor(start), _every(stride))[2]))
+    if stride > 1:
 
-        def on_small(eta: FloatArray, rows: slice) -> tuple[FloatArray, FloatArray, FloatArray]:
+        def _on_small(eta: FloatArray, rows: slice) -> tuple[FloatArray, FloatArray, FloatArray]:
             del rows
-            return equation(eta, slice(None, None, _STRIDE))
+            return equation(eta, _every(stride))
 
-        start = _newton(small, on_small, start, aim=1e-2)[0]
-    b, error = _newton(regressors, equation, start, aim=_AIM)
+        start = _newton(small, _on_small, start, aim=1e-2)[0]
+    b, error, information = _newton(regressors, equation, start, aim=_AIM)
     if not error < _ENOUGH:
         raise NotConverged(
             name,
@@ -115,9 +118,9 @@ def solve_equations(
             next_step="Drop or merge a regressor that separates sample and population.",
         )
     eta = regressors.predictor(b)
-    information = regressors.gram(equation(eta, slice(None))[1])
-    before = regressors.gram(equation(regressors.predictor(start), slice(None))[2])
-    if (np.abs(np.diag(information)) <= _VANISHED * np.diag(before)).any():
+    if information is None:
+        information = regressors.gram(equation(eta, slice(None))[1])
+    if (np.abs(np.diag(information)) <= _VANISHED * before).any():
         raise NotConverged(
             name,
             got="an information that vanished on the way",
@@ -129,14 +132,19 @@ def solve_equations(
 
 def _newton(
     x: Regressors, equation: Equation, b: FloatArray, *, aim: float
-) -> tuple[FloatArray, float]:
-    """Newton steps, halved until the gradient shrinks in the metric of the last information."""
+) -> tuple[FloatArray, float, FloatArray | None]:
+    """Newton steps, halved until the gradient shrinks in the metric of the last information.
+
+    Returns b, its distance from the solution in standard errors, and the exact information there
+    if it is at hand.
+    """
     rows = slice(None)
     r, s, t = equation(x.predictor(b), rows)
     gradient = x.cross(r[:, None])[:, 0]
-    norm, exact = np.inf, True
+    norm, exact, at_hand = np.inf, True, None
     for _ in range(_MAX_STEPS):
-        information = _positive(x, s, t) if exact else x.gram(t)
+        information, observed = _positive(x, s, t) if exact else (x.gram(t), False)
+        at_hand = information if observed else None
         step = solve_hessian(information, gradient)
         norm = max(float(gradient @ step), 0.0) ** 0.5
         if not norm > aim:
@@ -157,14 +165,19 @@ def _newton(
             exact = False
         else:
             break
-    return b, norm
+    return b, norm, at_hand
 
 
-def _positive(x: Regressors, s: FloatArray, t: FloatArray) -> FloatArray:
+def _every(stride: int) -> slice:
+    return slice(None) if stride == 1 else slice(None, None, stride)
+
+
+def _positive(x: Regressors, s: FloatArray, t: FloatArray) -> tuple[FloatArray, bool]:
+    """Return the exact information if it is positive, else the expected, and which it is."""
     exact = x.gram(s)
     if s is t:
-        return exact
+        return exact, True
     scale = np.sqrt(np.abs(np.diag(exact)))
     scale[scale == 0] = 1.0
     smallest = np.linalg.eigvalsh(exact / scale[:, None] / scale)[0]
-    return exact if smallest > _NEGATIVE else x.gram(t)
+    return (exact, True) if smallest > _NEGATIVE else (x.gram(t), False)

@@ -5,6 +5,7 @@ Newton's method runs on the distinct rows. Indicator columns never exist; their 
 level, their products two-way tables.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from offroute.exceptions import SchemaError
 
 # Whole numbers with at most this range are a key of the collapse.
 _WHOLE_RANGE = 200
+_INT32 = 2**31
 
 
 @dataclass(frozen=True)
@@ -263,20 +265,25 @@ def _joint_codes(
     samples: Sequence[Sample], variables: tuple[str, ...]
 ) -> tuple[AnyArray, list[tuple[str, ...]]]:
     """Return codes over all rows on the levels that occur, and those levels."""
-    parts, sets = [], []
-    for v in variables:
-        factors = [s.factor(v) for s in samples]
-        union = sorted({level for f in factors for level in f.levels})
-        place = {level: i for i, level in enumerate(union)}
-        maps = [np.array([place[level] for level in f.levels], np.int64) for f in factors]
-        parts.append(np.concatenate([m[f.codes] for m, f in zip(maps, factors, strict=True)]))
-        sets.append(union)
+    sets = [sorted({k for s in samples for k in s.factor(v).levels}) for v in variables]
     shape = tuple(len(u) for u in sets)
-    flat = np.ravel_multi_index(parts, shape)
-    used, codes = np.unique(flat, return_inverse=True)
+    total = math.prod(shape)
+    blocks = []
+    for s in samples:
+        flat: AnyArray = np.zeros(1, np.int32 if total < _INT32 else np.int64)
+        for v, union in zip(variables, sets, strict=True):
+            factor = s.factor(v)
+            place = {level: i for i, level in enumerate(union)}
+            move = np.array([place[level] for level in factor.levels], flat.dtype)
+            flat = flat * len(union) + move[factor.codes]
+        blocks.append(flat)
+    flat = np.concatenate(blocks)
+    used, codes = np.arange(total), flat
+    if len(variables) > 1 or not np.bincount(flat, minlength=total).all():
+        used, codes = np.unique(flat, return_inverse=True)
     index = np.unravel_index(used, shape)
     levels = [
         tuple(u[int(i)] for u, i in zip(sets, cell, strict=True))
         for cell in zip(*index, strict=True)
     ]
-    return codes.reshape(-1).astype(np.int32), levels
+    return codes.reshape(-1).astype(np.int32, copy=False), levels
