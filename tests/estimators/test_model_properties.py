@@ -325,3 +325,46 @@ def test_clusters_make_the_standard_error_larger():
 def test_totals_of_ipw_add_up_to_the_population():
     point = ipw(SAMPLE, TARGET, estimands=[total("y"), mean("y")])
     assert point.values[0] == pytest.approx(point.values[1] * point.weights.sum(), rel=1e-12)
+
+
+def test_many_rows_start_from_a_subsample_and_solve_the_same_equations():
+    frame = population(3, n=90_000)
+    logs = frame[np.random.default_rng(4).random(len(frame)) < frame["enters"]]
+    panel = frame.assign(d=1.0)
+    sample = read_sample(logs, outcomes=["y"], covariates=["a", "x"])
+    target = Target(reference=read_sample(panel, covariates=["a", "x"], weights="d"))
+    pi = 1 / ipw(sample, target).weights
+    # The logit score: logs' regressors equal the population's, times the probability.
+    odds = np.log(pi / (1 - pi))
+    design = np.column_stack([np.ones(len(logs)), logs["a"] == "q", logs["a"] == "r", logs["x"]])
+    b = np.linalg.lstsq(design, odds, rcond=None)[0]
+    every = np.column_stack([np.ones(len(panel)), panel["a"] == "q", panel["a"] == "r", panel["x"]])
+    np.testing.assert_allclose(every.T @ expit(every @ b), design.sum(axis=0), rtol=1e-8)
+
+
+def test_unbounded_likelihoods_are_refused():
+    """No log has x above 0 and much of the population has: no finite slope solves the score."""
+    logs = LOGS.assign(x=-50.0 - LOGS["x"].abs())
+    with pytest.raises((NotConverged, InvalidValue)):
+        ipw(read(logs, PANEL)[0], TARGET, link="cloglog", terms=["x"])
+
+
+def test_a_census_as_reference_leaves_the_noise_of_the_donors():
+    """With every unit in the reference its own variance is 0; only donors' noise is left."""
+    census = PANEL.assign(d=1.0, all=float(len(PANEL)))
+    design = DesignColumns(population_clusters="all")
+    reference = read_sample(census, covariates=ALL, weights="d", design=design)
+    point = impute(
+        SAMPLE, Target(reference=reference), method="nearest", neighbours=1, estimands=[mean("y")]
+    )
+    noise = point.weights**2 @ np.full(len(LOGS), 1.0) / len(PANEL) ** 2
+    assert infer(point).se[0] == pytest.approx(np.sqrt(noise), rel=0.15)
+
+
+def test_two_crossed_factors_are_one_term():
+    crossed = impute(SAMPLE, TARGET, terms=[("a", "b"), ("k", "x")])
+    joined = LOGS.assign(ab=LOGS["a"] + LOGS["b"], kx=LOGS["k"] * LOGS["x"])
+    panel = PANEL.assign(ab=PANEL["a"] + PANEL["b"], kx=PANEL["k"] * PANEL["x"])
+    sample = read_sample(joined, outcomes=["y", "v"], covariates=["ab", "kx"])
+    target = Target(reference=read_sample(panel, covariates=["ab", "kx"], weights="d"))
+    np.testing.assert_allclose(crossed.values, impute(sample, target).values, rtol=1e-12)
