@@ -22,8 +22,9 @@ from offroute.estimators.poststratify import poststratify
 from offroute.estimators.propensity import ipw
 from offroute.estimators.rectifier import rectify
 from offroute.estimators.reference import target_from_reference
-from offroute.exceptions import EmptyCell, InvalidValue, NotConverged
+from offroute.exceptions import EmptyCell, InvalidValue, NotConverged, NotIdentified
 from offroute.inference.estimate import infer
+from offroute.inference.resampling import bootstrap, jackknife
 
 LINKS = ["logit", "probit", "cloglog"]
 METHODS = ["pseudo-likelihood", "alp", "calibrated"]
@@ -141,15 +142,12 @@ def test_a_base_weight_of_two_is_two_rows(name, seed):
 
 
 def resampled_spread(estimator, sample, target, count=120):
-    rng = np.random.default_rng(0)
-    reference = target.reference
-    draws = []
-    for _ in range(count):
-        w = rng.multinomial(sample.n, np.full(sample.n, 1 / sample.n)).astype(float)
-        d = reference.weights * rng.multinomial(reference.n, np.full(reference.n, 1 / reference.n))
-        moved = Target(reference=reference.with_weights(d))
-        draws.append(estimator(sample.with_weights(w), moved).values)
-    return np.std(draws, axis=0, ddof=1)
+    return bootstrap(estimator, sample, target, count=count, interval="normal", rng=0).se
+
+
+def test_replicates_of_the_logs_alone_are_refused():
+    with pytest.raises(NotIdentified, match="reference sample without totals"):
+        jackknife(ipw, SAMPLE, TARGET)
 
 
 @pytest.mark.parametrize("name", [n for n in ESTIMATORS if n.startswith(("ipw", "doubly", "mrp"))])
