@@ -47,12 +47,16 @@ class Design:
     population_clusters : numpy.ndarray of float64, shape (n,), or None
         Number of clusters in the population of the row's stratum (finite population correction
         of the first stage). None is sampling with replacement.
+    inclusion : numpy.ndarray of float64, shape (n,), or None
+        Probability with which each row entered on its own (Poisson sampling); only without strata
+        and clusters. Volunteers enter so under a propensity model.
     """
 
     n: int
     strata: IntArray | None = None
     clusters: IntArray | None = None
     population_clusters: FloatArray | None = None
+    inclusion: FloatArray | None = None
 
 
 @dataclass(frozen=True)

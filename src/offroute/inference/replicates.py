@@ -36,6 +36,8 @@ class Replicates:
         What deviations are taken from.
     totals : numpy.ndarray of float64, shape (R, q), or None
         Benchmarks of each replicate, when they have an error of their own.
+    draw_reference : callable or None
+        As `draw`, weights of the rows of a reference sample whose rows the estimator uses.
     """
 
     count: int
@@ -43,6 +45,7 @@ class Replicates:
     coefficients: FloatArray
     centre: Centre = "mean"
     totals: FloatArray | None = None
+    draw_reference: Callable[[int, int], FloatArray] | None = None
 
 
 def jackknife_replicates(
@@ -252,7 +255,8 @@ def with_benchmark_error(
     Raises
     ------
     NotIdentified
-        If there are fewer replicates than benchmarks.
+        If there are fewer replicates than benchmarks, or the target has a reference sample and no
+        totals.
 
     References
     ----------
@@ -270,6 +274,13 @@ def with_benchmark_error(
     covariance = target.covariance
     if covariance is None and target.reference is not None:
         reference = target.reference
+        if not target.names:
+            raise NotIdentified(
+                "target",
+                got="a reference sample without totals",
+                rule="replicates of the logs do not move the rows of a reference sample",
+                next_step="Use bootstrap, which resamples both, or infer.",
+            )
         rows = reference.weights[:, None] * benchmark_columns(reference, target)
         covariance = design_variance(rows, reference.design)
     if covariance is None:

@@ -1,5 +1,6 @@
 """Variance by repeating an estimator under replicate weights; knows no estimator."""
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -54,6 +55,14 @@ def replicate_estimates(
     for start in range(0, replicates.count, batch):
         stop = min(start + batch, replicates.count)
         weights = replicates.draw(start, stop)
+        if replicates.draw_reference is not None and target.reference is not None:
+            moved = [
+                replace(target, reference=target.reference.with_weights(d))
+                for d in replicates.draw_reference(start, stop)
+            ]
+            pairs = zip(map(sample.with_weights, weights), moved, strict=True)
+            parts.append(np.stack([estimator(s, t).values for s, t in pairs]))
+            continue
         totals = None if replicates.totals is None else replicates.totals[start:stop]
         if point.replicate is not None:
             parts.append(point.replicate(weights, totals))
@@ -203,7 +212,8 @@ def bootstrap(
     estimator : callable
         ``(sample, target) -> PointEstimate``.
     sample, target : Sample, Target
-        Its inputs; a target with covariance has its benchmarks drawn anew in every replicate.
+        Its inputs; a target with covariance has its benchmarks drawn anew in every replicate, one
+        with a reference sample and no totals its rows resampled by their own design.
     count : int
         Number of replicates.
     method : {"rao-wu", "poisson"}
@@ -239,7 +249,17 @@ def bootstrap(
     replicates = bootstrap_replicates(
         sample.weights, sample.design, count=count, method=method, rng=weights_seed
     )
-    replicates = with_benchmark_error(replicates, target, rng=totals_seed, normal=True)
+    if target.reference is not None and not target.names:
+        other = bootstrap_replicates(
+            target.reference.weights,
+            target.reference.design,
+            count=count,
+            method=method,
+            rng=totals_seed,
+        )
+        replicates = replace(replicates, draw_reference=other.draw)
+    else:
+        replicates = with_benchmark_error(replicates, target, rng=totals_seed, normal=True)
     point, draws = replicate_estimates(estimator, sample, target, replicates)
     covariance = replicate_covariance(draws, point.values, replicates)
     df = float(degrees_of_freedom(sample.design))

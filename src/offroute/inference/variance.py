@@ -17,7 +17,8 @@ def design_variance(
     """Estimate the covariance of ``sum_i z_i`` from the first stage of the design.
 
     ``V = sum_h (1 - f_h) n_h / (n_h - 1) sum_c (z_hc - zbar_h)(z_hc - zbar_h)'`` with z_hc the sum
-    over cluster c of stratum h, ``f_h = n_h / N_h``: the ultimate-cluster variance.
+    over cluster c of stratum h, ``f_h = n_h / N_h``: the ultimate-cluster variance. Rows that
+    entered on their own with probability p: ``V = sum_i (1 - p_i) z_i z_i'``.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ def design_variance(
     >>> design_variance(np.array([[1.0], [2.0], [3.0]]), Design(3)).item()
     3.0
     """
+    if design.inclusion is not None:
+        return np.asarray((influence * (1 - design.inclusion)[:, None]).T @ influence)
     z, stratum, population = cluster_totals(influence, design)
     count = np.bincount(stratum).astype(np.float64)
     means = np.stack([np.bincount(stratum, column) for column in z.T], axis=1) / count[:, None]
