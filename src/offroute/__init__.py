@@ -30,11 +30,28 @@ if TYPE_CHECKING:
         load_usage,
         sidecar_of,
     )
+    from offroute.estimators.calibrate import calibrate, entropy_balance, rake
+    from offroute.estimators.doubly_robust import doubly_robust
+    from offroute.estimators.estimands import mean, ratio, share, shares_of, smooth, total
+    from offroute.estimators.expansion import expansion
+    from offroute.estimators.generalized_calibration import generalized_calibrate
+    from offroute.estimators.imputation import impute
+    from offroute.estimators.intake import DesignColumns, read_sample
+    from offroute.estimators.partial_pooling import mrp
+    from offroute.estimators.point import PointEstimate, Sample, Target, make_target
+    from offroute.estimators.poststratify import poststratify
     from offroute.estimators.prior import INFORMED, NEUTRAL, Prior
+    from offroute.estimators.propensity import ipw
+    from offroute.estimators.rectifier import rectify
+    from offroute.estimators.reference import target_from_reference
+    from offroute.estimators.soft_calibration import soft_calibrate
     from offroute.estimators.synthesis import Posterior
+    from offroute.estimators.weights import balance_table, summarise_weights, trim_weights
     from offroute.exceptions import OffrouteError
+    from offroute.inference.estimate import infer
     from offroute.inference.paths import ratio_series
     from offroute.inference.pipeline import correct, load_market
+    from offroute.inference.resampling import bootstrap, jackknife
     from offroute.inference.shares import Contest, Volumes, contest, share_table, volumes
     from offroute.measurement.audit import audit_weeks
     from offroute.measurement.ledger import Benchmarks, build_benchmarks
@@ -73,6 +90,50 @@ _GROUPS = {
     # what follows from them
     "offroute.inference.shares": ("Contest", "Volumes", "contest", "share_table", "volumes"),
     "offroute.inference.paths": ("ratio_series",),
+    # people's own logs
+    "offroute.estimators.intake": (
+        "DesignColumns",
+        "read_sample",
+    ),
+    "offroute.estimators.point": (
+        "PointEstimate",
+        "Sample",
+        "Target",
+        "make_target",
+    ),
+    "offroute.estimators.reference": ("target_from_reference",),
+    "offroute.estimators.estimands": (
+        "mean",
+        "ratio",
+        "share",
+        "shares_of",
+        "smooth",
+        "total",
+    ),
+    "offroute.estimators.expansion": ("expansion",),
+    "offroute.estimators.poststratify": ("poststratify",),
+    "offroute.estimators.calibrate": (
+        "calibrate",
+        "entropy_balance",
+        "rake",
+    ),
+    "offroute.estimators.soft_calibration": ("soft_calibrate",),
+    "offroute.estimators.generalized_calibration": ("generalized_calibrate",),
+    "offroute.estimators.propensity": ("ipw",),
+    "offroute.estimators.imputation": ("impute",),
+    "offroute.estimators.doubly_robust": ("doubly_robust",),
+    "offroute.estimators.rectifier": ("rectify",),
+    "offroute.estimators.partial_pooling": ("mrp",),
+    "offroute.estimators.weights": (
+        "balance_table",
+        "summarise_weights",
+        "trim_weights",
+    ),
+    "offroute.inference.estimate": ("infer",),
+    "offroute.inference.resampling": (
+        "bootstrap",
+        "jackknife",
+    ),
     # errors
     "offroute.exceptions": ("OffrouteError",),
 }
@@ -108,6 +169,37 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "share_table",
     "volumes",
     "ratio_series",
+    "DesignColumns",
+    "read_sample",
+    "PointEstimate",
+    "Sample",
+    "Target",
+    "make_target",
+    "target_from_reference",
+    "mean",
+    "ratio",
+    "share",
+    "shares_of",
+    "smooth",
+    "total",
+    "expansion",
+    "poststratify",
+    "calibrate",
+    "entropy_balance",
+    "rake",
+    "soft_calibrate",
+    "generalized_calibrate",
+    "ipw",
+    "impute",
+    "doubly_robust",
+    "rectify",
+    "mrp",
+    "balance_table",
+    "summarise_weights",
+    "trim_weights",
+    "infer",
+    "bootstrap",
+    "jackknife",
     "OffrouteError",
     "exceptions",
 ]
