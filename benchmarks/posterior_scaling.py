@@ -2,8 +2,9 @@
 
 The synthetic markets are copies of the shipped one: later weeks repeat its volumes, further labs
 repeat its cells, further proxies repeat its benchmarks about the copied labs, as families of their
-own. CPU is process time with one BLAS thread, the median of the repeats; the slope is that of log
-time over log size between the two largest sizes, where fixed costs matter least.
+own. CPU is process time with one BLAS thread, the median of the repeats (dear runs are not repeated);
+the slope is that of log time over log size from the size before: the last one matters, since fixed
+costs weigh least there. `mode` is the part of a fit that is dense in the number of proxies.
 
     .venv/bin/python benchmarks/posterior_scaling.py
 """
@@ -39,7 +40,10 @@ from offroute.measurement.market import Market
 
 HERE = Path(__file__).resolve().parent
 POPULATION = "world-external-api"
-N_DRAWS = 2000
+N_DRAWS, FEW_DRAWS = 2000, 500
+"""Draws; the few where copies of proxies make the factorisations dear."""
+CHEAP = 3.0
+"""Runs of fewer CPU seconds are repeated."""
 WEEKS = (10, 30, 90, 300, 900)
 DRAWS = (500, 1000, 2000, 4000, 8000, 16000)
 COPIES = (1, 2, 4, 10)
@@ -137,12 +141,14 @@ def main() -> int:
         wide = wider(market, k)
         few, many = more_proxies(b, k, 1), more_proxies(b, k, k)
         jobs.append(("labs", k, (fit, wide, few, one, N_DRAWS)))
-        jobs.append(("labs and proxies", k, (fit, wide, many, one, N_DRAWS)))
+        jobs.append(("labs and proxies", k, (fit, wide, many, one, FEW_DRAWS)))
         jobs.append(("mode", k, (mode, wide, many)))
     done: dict[str, list[tuple[int, float]]] = {}
     rows = []
     for what, size, (function, *arguments) in jobs:
-        results = [function(*arguments) for _ in range(options.repeat if size < COPIES[-1] else 1)]
+        results = [function(*arguments)]
+        while results[0][0] < CHEAP and len(results) < options.repeat:
+            results.append(function(*arguments))
         cpu = statistics.median(r[0] for r in results)
         before = done.setdefault(what, [])
         slope = np.log(cpu / before[-1][1]) / np.log(size / before[-1][0]) if before else np.nan
@@ -155,6 +161,7 @@ def main() -> int:
                 "slope": f"{slope:.2f}" if before[1:] else "",
                 "benchmarks": len(arguments[1]),
                 "cells": len(arguments[0].labs),
+                "draws": "" if what == "mode" else arguments[-1],
                 "effective_draws": results[0][1],
                 "runs": len(results),
                 "load": f"{os.getloadavg()[0]:.1f}",
@@ -165,7 +172,7 @@ def main() -> int:
                 "command": f"python benchmarks/posterior_scaling.py --repeat {options.repeat}",
             }
         )
-        print(what, size, *list(rows[-1].values())[2:7], flush=True)
+        print(what, size, *list(rows[-1].values())[2:8], flush=True)
     with options.out.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         table.writeheader()
