@@ -2,9 +2,9 @@
 
 The synthetic markets are copies of the shipped one: later weeks repeat its volumes, further labs
 repeat its cells, further proxies repeat its benchmarks about the copied labs, as families of their
-own. CPU is process time with one BLAS thread, the median of the repeats (dear runs are not repeated);
-the slope is that of log time over log size from the size before: the last one matters, since fixed
-costs weigh least there. `mode` is the part of a fit that is dense in the number of proxies.
+own. CPU is process time with one BLAS thread, the median of the repeats; dear runs are not
+repeated. The slope is that of log time over log size from the size before; the last one matters,
+since fixed costs weigh least there. `mode` is what is dense in the number of proxies.
 
     .venv/bin/python benchmarks/posterior_scaling.py
 """
