@@ -48,7 +48,9 @@ WEEKS = (10, 30, 90, 300, 900)
 DRAWS = (500, 1000, 2000, 4000, 8000, 16000)
 COPIES = (1, 2, 4, 10)
 #: Slopes that the issue asks for.
-BARS = {"weeks": 1.1, "draws": 1.1, "labs": 2.0, "labs and proxies": 3.0, "mode": 3.0}
+BARS = {"weeks": 1, "draws": 1, "labs": 1, "labs and proxies": 3, "mode": 3}
+TOLERANCE = 0.2
+"""A tenth more time in one of two sizes a factor of two apart moves a slope by 0.14."""
 
 
 def longer(market: Market, n_weeks: int) -> Market:
@@ -178,7 +180,11 @@ def main() -> int:
         table.writeheader()
         table.writerows(rows)
     last = {row["what"]: float(row["slope"]) for row in rows if row["slope"]}
-    failed = [f"{k}: slope {last[k]:.2f}, bar {bar}" for k, bar in BARS.items() if last[k] > bar]
+    failed = [
+        f"{k}: slope {last[k]:.2f}, bar {bar}"
+        for k, bar in BARS.items()
+        if last[k] > bar + TOLERANCE
+    ]
     print("\n".join(failed), file=sys.stderr)
     return int(bool(failed))
 
