@@ -1,0 +1,163 @@
+"""Write benchmarks/README.md from the tables beside it; --check compares.
+
+Every number is read from the CSV files that the scripts in benchmarks/ write.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from offroute.report.files import write_atomic
+
+ROOT = Path(__file__).resolve().parent.parent
+FUNCTIONALS = {
+    "log_ratio": "R = log(China / US)",
+    "log_us": "log US total",
+    "log_china": "log China total",
+    "log_lambda": "log Lambda",
+}
+SCALES = {
+    "weeks": "weeks drawn, volume paths included",
+    "draws": "draws",
+    "labs": "copies of all labs",
+    "labs and proxies": "copies of all labs and benchmarks",
+    "mode": "the same, mode and evidence alone",
+}
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table."""
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown; all columns but the first are numbers."""
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def source(row: dict[str, str], command: str) -> str:
+    """Return what a table was made with."""
+    return f"{row['date']}, `{command}`, Python {row['python']}, {row['machine']}."
+
+
+def engines(rows: list[dict[str, str]]) -> str:
+    """Return the cost of the engines and where the time of PyMC goes."""
+    body = [
+        [
+            row["engine"],
+            f"{float(row['cpu_s']):.1f}",
+            f"{float(row['times_offroute']):.0f}",
+            row["draws"],
+            f"{float(row['ess_from_seeds'] or row['ess_of_log_ratio']):.0f}",
+            f"{float(row['ess_per_cpu_s']):.0f}",
+            row["runs"],
+        ]
+        for row in rows
+    ]
+    head = ["engine", "CPU s", "times offroute", "draws", "effective", "effective / CPU s", "runs"]
+    by_name = {row["engine"]: row for row in rows}
+    warm, ours = by_name["pymc warm"], by_name["offroute"]
+    versions = "; ".join(sorted({row["versions"] for row in rows}))
+    return "\n\n".join(
+        [
+            table(head, body),
+            f"Of PyMC's CPU with a warm cache, {float(warm['compile_cpu_s']):.0f} s compile and "
+            f"{float(warm['sample_cpu_s']):.0f} s sample ({warm['parameters']} parameters, at most "
+            f"{warm['divergences']} divergences a run, R-hat at most {float(warm['r_hat']):.3f}). "
+            f"offroute itself reports {float(ours['ess_of_log_ratio']):.0f} effective draws of R; "
+            "the table has the number that the spread of its mean over seeds implies.",
+            f"{versions}. {source(ours, ours['command'])}",
+        ]
+    )
+
+
+def agreement(rows: list[dict[str, str]]) -> str:
+    """Return the compared quantiles."""
+    body = [
+        [
+            FUNCTIONALS[row["what"]],
+            f"{100 * float(row['level']):.0f} %",
+            f"{float(row['offroute']):.3f}",
+            f"{float(row['pymc']):.3f}",
+            f"{float(row['difference']):+.3f}",
+            f"{float(row['z']):+.1f}",
+            f"{float(row['in_posterior_sd']):+.3f}",
+        ]
+        for row in rows
+        if row["what"] in FUNCTIONALS
+    ]
+    head = ["functional", "quantile", "offroute", "PyMC", "difference", "in its MC error", "in sd"]
+    return table(head, body)
+
+
+def scaling(rows: list[dict[str, str]]) -> str:
+    """Return times and slopes."""
+    body = []
+    for what, words in SCALES.items():
+        some = [row for row in rows if row["what"] == what]
+        body.append(
+            [
+                words,
+                ", ".join(row["size"] for row in some),
+                ", ".join(f"{float(row['cpu_s']):.2f}" for row in some),
+                some[-1]["slope"],
+            ]
+        )
+    head = ["what grows", "sizes", "CPU s", "last log-log slope"]
+    return "\n\n".join([table(head, body), source(rows[0], rows[0]["command"])])
+
+
+def startup(rows: list[dict[str, str]]) -> str:
+    """Return the time of the first import and of the commands."""
+    body = [[f"`{r['what']}`", r["wall_s"], r["cpu_s"], r["peak_mb"], r["runs"]] for r in rows]
+    head = ["fresh process", "wall s", "CPU s", "peak MB", "runs"]
+    return "\n\n".join(
+        [table(head, body), source(rows[0], "python benchmarks/startup.py")],
+    )
+
+
+def build(folder: Path) -> str:
+    """Return the text of the page."""
+    return (
+        "\n\n".join(
+            [
+                "# Benchmarks",
+                "Written by `python scripts/make_benchmarks.py` from the CSV files in this folder.",
+                "## Start",
+                startup(read(folder / "startup.csv")),
+                "## Posterior against PyMC and nutpie",
+                "One fit of the shipped snapshot, from process start to summary, one BLAS thread, "
+                "engines in turns. The models are the same but for two things: the mixture over "
+                "unreliable families is off in both, and offroute has quadrature nodes where PyMC has "
+                "continuous scales tau, omega and s_rw. The head of `posterior.py` says how to rerun.",
+                engines(read(folder / "posterior.csv")),
+                agreement(read(folder / "posterior_quantiles.csv")),
+                "## Growth of the cost",
+                scaling(read(folder / "posterior_scaling.csv")),
+            ]
+        )
+        + "\n"
+    )
+
+
+def main() -> int:
+    """Write the page, or compare it; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare, write nothing")
+    options = parser.parse_args()
+    path = ROOT / "benchmarks" / "README.md"
+    text = build(path.parent)
+    if not options.check:
+        write_atomic({path: text})
+        return 0
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return 0
+    print("benchmarks/README.md differs: run python scripts/make_benchmarks.py", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
