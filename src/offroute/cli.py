@@ -31,6 +31,7 @@ from offroute.data.snapshot import (
 from offroute.estimators.prior import PRIORS
 from offroute.exceptions import NotIdentified, OffrouteError, UnknownPartition, UsageError
 from offroute.inference.crossing import crossing
+from offroute.inference.information import value_of_information
 from offroute.inference.paths import log_ratio_paths, ratio_series
 from offroute.inference.pipeline import correct as correct_population
 from offroute.inference.pipeline import identify_population, load_market
@@ -319,4 +320,5 @@ def sensitivity(  # numpydoc ignore=PR01
         )
     if csv_file is not None:
         write_atomic({csv_file: frame_to_csv(table.assign(population=population, week=day))})
-    console().print(scenario_view(table, posterior, day, level))
+    news = value_of_information(volumes(posterior, int(posterior.draws.weeks[0])))
+    console().print(scenario_view(table, news, posterior, day, level))

@@ -96,7 +96,7 @@ def series_view(
 
 
 def scenario_view(
-    table: pd.DataFrame, posterior: Posterior, week: str, level: float
+    table: pd.DataFrame, news: pd.DataFrame, posterior: Posterior, week: str, level: float
 ) -> RenderableType:
     """Lay out scenarios.
 
@@ -104,6 +104,8 @@ def scenario_view(
     ----------
     table : pandas.DataFrame
         As `offroute.inference.scenarios.scenario_table` returns it.
+    news : pandas.DataFrame
+        As `offroute.inference.information.value_of_information` returns it.
     posterior : Posterior
         The fit with everything.
     week : str
@@ -139,6 +141,12 @@ def scenario_view(
             f"China : US, statistical interval (neutral prior) [{np.exp(neutral['low']):.2f}, "
             f"{np.exp(neutral['high']):.2f}], total interval (union over priors) "
             f"[{np.exp(priors['low'].min()):.2f}, {np.exp(priors['high'].max()):.2f}]."
+        ),
+        Text(
+            "What would help most, by the part of the sd of the log ratio that a figure with log "
+            "sd .15 would take away: "
+            + ", ".join(f"{r.disclosure} {r.shrinkage:.0%}" for r in news.head(5).itertuples())
+            + "."
         ),
         Text(
             "A common error of all US disclosures cannot be seen in the data: the two rows that "
