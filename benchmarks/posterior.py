@@ -143,7 +143,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
         table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         table.writeheader()
         for row in rows:
-            table.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
+            table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
 def main() -> int:

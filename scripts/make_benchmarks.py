@@ -80,8 +80,8 @@ def agreement(rows: list[dict[str, str]]) -> str:
         [
             FUNCTIONALS[row["what"]],
             f"{100 * float(row['level']):.0f} %",
-            f"{float(row['offroute']):.3f}",
-            f"{float(row['pymc']):.3f}",
+            row["offroute"],
+            row["pymc"],
             f"{float(row['difference']):+.3f}",
             f"{float(row['z']):+.1f}",
             f"{float(row['in_posterior_sd']):+.3f}",
@@ -130,9 +130,9 @@ def build(folder: Path) -> str:
                 startup(read(folder / "startup.csv")),
                 "## Posterior against PyMC and nutpie",
                 "One fit of the shipped snapshot, from process start to summary, one BLAS thread, "
-                "engines in turns. The models are the same but for two things: the mixture over "
-                "unreliable families is off in both, and offroute has quadrature nodes where PyMC has "
-                "continuous scales tau, omega and s_rw. The head of `posterior.py` says how to rerun.",
+                "engines in turns. The mixture over unreliable families is off in both. One thing "
+                "differs: offroute has quadrature nodes where PyMC has continuous scales tau, omega "
+                "and s_rw. The head of `posterior.py` says how to rerun.",
                 engines(read(folder / "posterior.csv")),
                 agreement(read(folder / "posterior_quantiles.csv")),
                 "## Growth of the cost",
