@@ -16,7 +16,13 @@ def render(pyproject: dict[str, dict]) -> str:
     project = pyproject["project"]
     packages = [
         *project["dependencies"],
-        *(need for extra in project["optional-dependencies"].values() for need in extra),
+        # The peers of the benchmarks stand in environments of their own.
+        *(
+            need
+            for name, extra in project["optional-dependencies"].items()
+            if not name.startswith("bench")
+            for need in extra
+        ),
         *pyproject["dependency-groups"]["test"],
     ]
     lines = [
