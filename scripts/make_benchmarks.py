@@ -130,8 +130,8 @@ def build(folder: Path) -> str:
                 startup(read(folder / "startup.csv")),
                 "## Posterior against PyMC and nutpie",
                 "One fit of the shipped snapshot, from process start to summary, one BLAS thread, "
-                "engines in turns. The mixture over unreliable families is off in both. One "
-                "thing differs: offroute has quadrature nodes where PyMC has continuous scales tau, "
+                "engines in turns. The mixture over unreliable families is off in both. One thing "
+                "differs: offroute has quadrature nodes where PyMC has continuous scales tau, "
                 "omega and s_rw. The head of `posterior.py` says how to rerun.",
                 engines(read(folder / "posterior.csv")),
                 agreement(read(folder / "posterior_quantiles.csv")),
