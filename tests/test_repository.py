@@ -19,7 +19,12 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 GROUPS = {
     "build": PYPROJECT["build-system"]["requires"],
     "runtime": PYPROJECT["project"]["dependencies"],
-    **PYPROJECT["project"]["optional-dependencies"],
+    # The peers of the benchmarks stand in environments of their own.
+    **{
+        name: needs
+        for name, needs in PYPROJECT["project"]["optional-dependencies"].items()
+        if not name.startswith("bench")
+    },
     **PYPROJECT["dependency-groups"],
 }
 # Written in two parts, so that this file does not contain them.
