@@ -59,6 +59,7 @@ check: $(STAMP)  ## Style, types, layers, dependencies, spelling, docstrings, dr
 	$(BIN)/python scripts/make_results.py --check
 	$(BIN)/python scripts/make_figure.py --check
 	$(BIN)/python scripts/make_readme.py --check
+	$(BIN)/python scripts/make_benchmarks.py --check
 
 pytest: $(STAMP)
 	$(BIN)/pytest --cov
@@ -66,13 +67,18 @@ pytest: $(STAMP)
 holdout: $(STAMP)  ## Held-out families, later disclosures, fixed pass-through, predictions
 	$(BIN)/python scripts/study_evidence.py
 
-slow: $(STAMP)  ## The tests marked slow
+slow: $(STAMP)  ## The tests marked slow, then the long studies; they resume where they stopped
 	$(BIN)/pytest -m slow
+	$(BIN)/python scripts/study_coverage.py --output studies/coverage.csv
+	$(BIN)/python scripts/study_sbc.py --output studies/sbc.csv
+	$(BIN)/python scripts/study_unit_logs.py
+	$(BIN)/python scripts/study_evidence.py
 
 results: $(STAMP)  ## Rewrite results/, the figure, README.md and the Estimates in CHANGELOG.md
 	$(BIN)/python scripts/make_results.py
 	$(BIN)/python scripts/make_figure.py
 	$(BIN)/python scripts/make_readme.py
+	$(BIN)/python scripts/make_benchmarks.py
 
 lock: $(STAMP)  ## Recompile requirements.lock; make lock UPGRADE=--upgrade takes the newest versions
 	$(UV) pip compile pyproject.toml --extra figures --group test --group check --group setup \

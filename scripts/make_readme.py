@@ -42,8 +42,29 @@ def spans(runs: list[list[str]]) -> str:
     return ", ".join(words[:-1]) + (" and " if words[:-1] else "") + words[-1]
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file, without its comments."""
+    with path.open() as handle:
+        return list(csv.DictReader(line for line in handle if not line.startswith("#")))
+
+
+def studied(folder: Path) -> dict[str, str]:
+    """Return what the committed studies measured."""
+    rows = [
+        row
+        for row in read_table(folder / "coverage.csv")
+        if (row["estimator"], row["quantity"]) == ("synthesis", "log_ratio")
+    ]
+    out = {f"coverage.{r['world']}": f"{100 * float(r['coverage_90']):.0f}" for r in rows}
+    out |= {f"failed.{r['world']}": f"{100 * float(r['failed']):.0f}" for r in rows}
+    held = [r["inside_90"] == "True" for r in read_table(folder / "prequential.csv")]
+    out["prequential.rows"] = str(len(held))
+    out["prequential.inside"] = f"{100 * sum(held) / len(held):.0f}"
+    return out
+
+
 def values(results: dict, speed: dict[str, dict[str, str]]) -> dict[str, str]:
-    """Return the text of every placeholder."""
+    """Return the text of every placeholder that the results and the timings fill."""
     latest, weeks = results["correct"]["latest"], results["correct"]["weeks"]
     ledger, provenance = results["ledger"], results["provenance"]
     panel = weeks[NAMES["world"]][latest]
@@ -92,7 +113,7 @@ def values(results: dict, speed: dict[str, dict[str, str]]) -> dict[str, str]:
 
 def fill(template: str, texts: dict[str, str]) -> str:
     """Replace every ``{{name}}``; a name without a text is an error."""
-    return re.sub(r"\{\{([\w.]+)\}\}", lambda found: texts[found[1]], template)
+    return re.sub(r"\{\{([\w.-]+)\}\}", lambda found: texts[found[1]], template)
 
 
 def estimates(results: dict) -> str:
@@ -129,13 +150,12 @@ def main() -> int:
     parser.add_argument("--root", type=Path, default=ROOT, help="the repository")
     root = parser.parse_args().root
     results = json.loads((root / "results" / "results.json").read_text())
-    with (root / "benchmarks" / "startup.csv").open() as handle:
-        speed = {row["what"]: row for row in csv.DictReader(handle)}
+    speed = {row["what"]: row for row in read_table(root / "benchmarks" / "startup.csv")}
     template = (root / "scripts" / "README.template.md").read_text()
     log = (root / "CHANGELOG.md").read_text()
     before, _, rest = log.partition(BEGIN)
     texts = {
-        root / "README.md": fill(template, values(results, speed)),
+        root / "README.md": fill(template, values(results, speed) | studied(root / "studies")),
         root / "CHANGELOG.md": before + estimates(results) + rest.partition(END)[2],
     }
     if not parser.parse_args().check:

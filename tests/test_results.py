@@ -33,7 +33,7 @@ def make_readme(root, *arguments):
 
 @pytest.fixture
 def copy(tmp_path):
-    for name in ("results", "benchmarks", "scripts"):
+    for name in ("results", "benchmarks", "scripts", "studies"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("README.md", "CHANGELOG.md"):
         shutil.copy(ROOT / name, tmp_path)
