@@ -22,7 +22,7 @@ from offroute.report.files import frame_to_records
 def _tokens(x: float) -> str:
     """Tokens a week in trillions."""
     t = x / 1e12
-    return f"{t:.0f}" if t >= 100 else f"{t:.1f}" if t >= 1 else f"{t:.2f}"  # noqa: PLR2004
+    return f"{t:.0f}" if t >= 100 else f"{t:.1f}" if t >= 1 else f"{t:.2f}"  # noqa: PLR2004 - likewise
 
 
 def _triple(x: tuple[float, float, float], digits: int = 2) -> str:
@@ -53,7 +53,7 @@ def statements(v: Volumes, c: Contest) -> list[str]:
         "China leads"
         if c.p_china_leads > 0.95  # noqa: PLR2004 - the usual bar for a decisive call
         else "the US leads"
-        if c.p_china_leads < 0.05  # noqa: PLR2004
+        if c.p_china_leads < 0.05  # noqa: PLR2004 - likewise
         else "the evidence does not decide who leads"
     )
     out = [

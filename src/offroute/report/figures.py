@@ -72,7 +72,7 @@ def figure_bytes(figure: "Figure", suffix: str) -> bytes:
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import RC  # noqa: PLC0415
+    from offroute.report.style import RC  # noqa: PLC0415 - likewise
 
     kind = suffix.lower()
     out = BytesIO()
@@ -128,9 +128,9 @@ def ratio_figure(weekly: pd.DataFrame, *, titles: dict[str, str], source: str) -
         If a column or a population is missing.
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415 - likewise
 
     needed = ["population", "week_start", "observed", "low", "ratio", "high"]
     check_columns(weekly, [*needed, "benchmarks", "weeks_since_last"], name="weekly")
@@ -165,7 +165,7 @@ def ratio_figure(weekly: pd.DataFrame, *, titles: dict[str, str], source: str) -
 
 def _ratio_panel(ax: "Axes", frame: pd.DataFrame, *, named: bool) -> None:
     """Draw one population; `named` panels carry the labels that the others share."""
-    from offroute.report.style import CORRECTED, INK, PANEL, plain_log_axis  # noqa: PLC0415
+    from offroute.report.style import CORRECTED, INK, PANEL, plain_log_axis  # noqa: PLC0415 - likewise
 
     plain_log_axis(ax, [0.05, 0.1, 0.2, 0.5, 1, 2])
     weeks, stale = frame["week_start"], frame["weeks_since_last"] > 0
@@ -191,7 +191,7 @@ def _ratio_panel(ax: "Axes", frame: pd.DataFrame, *, named: bool) -> None:
 
 def _direct_labels(ax: "Axes", frame: pd.DataFrame, *, named: bool) -> None:
     """Label the lines where they are, instead of a legend."""
-    from offroute.report.style import CORRECTED, INK, MUTED  # noqa: PLC0415
+    from offroute.report.style import CORRECTED, INK, MUTED  # noqa: PLC0415 - likewise
 
     def _at(part: float) -> pd.Series:
         return frame.iloc[round(part * (len(frame) - 1))]
@@ -251,9 +251,9 @@ def shares_figure(shares: pd.DataFrame, *, level: float, source: str) -> "Figure
         If a column is missing.
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415 - likewise
 
     needed = ["population", "week", "class", "observed", "corrected", "low", "high"]
     check_columns(shares, needed, name="shares")
@@ -288,7 +288,7 @@ def shares_figure(shares: pd.DataFrame, *, level: float, source: str) -> "Figure
 
 def _share_bars(ax: "Axes", rows: pd.DataFrame) -> None:
     """Draw one population, a row per class of the index."""
-    from offroute.report.style import COLOURS, CORRECTED, GRID, INK, MUTED, PANEL  # noqa: PLC0415
+    from offroute.report.style import COLOURS, CORRECTED, GRID, INK, MUTED, PANEL  # noqa: PLC0415 - likewise
 
     place = np.arange(len(rows), dtype=np.float64)
     colours = [COLOURS.get(str(name), CORRECTED) for name in rows.index]

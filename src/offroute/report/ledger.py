@@ -117,4 +117,4 @@ def _cell(value: object) -> str:
         return f"{value:%Y-%m-%d}"
     if isinstance(value, float):
         return "" if pd.isna(value) else f"{value:g}"
-    return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
+    return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]  # a cell is a scalar
