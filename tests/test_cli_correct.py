@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import offroute
 from offroute.cli import DEFAULT_POPULATIONS, app
 
 RUNNER = CliRunner()
@@ -128,7 +129,7 @@ def test_the_partial_week_by_lab_after_the_last_benchmark_says_all_three(tmp_pat
     assert re.search(r"EXTRAPOLATION: the last benchmark is \d+ weeks older than this week\.", text)
     result = document["results"][0]
     assert result["extrapolated"] is True
-    assert len(result["notes"]) == 2
+    assert len(result["notes"]) == 3
 
 
 def test_a_full_week_by_lab_says_so():
@@ -185,3 +186,24 @@ def test_help_lists_the_commands():
     result = RUNNER.invoke(app, ["--help"])
     assert result.exit_code == 0
     assert all(name in result.stdout for name in ("correct", "audit", "ledger", "--version"))
+
+
+def test_the_command_and_the_library_agree(tmp_path):
+    _, document, _ = saved(tmp_path, *ONE, "--by", "lab")
+    posterior = offroute.correct("outside-china-external-api", weeks=("2026-06-01",), rng=0)
+    week = offroute.volumes(posterior, int(posterior.draws.weeks[0]))
+    table = offroute.share_table(week, by="lab").set_index("class")
+    for row in document["results"][0]["shares"]:
+        assert row["corrected"] == pytest.approx(table.loc[row["class"], "corrected"])
+
+
+def test_a_level_that_the_draws_cannot_hold_is_refused():
+    done = RUNNER.invoke(app, ["correct", *ONE, "--level", "0.9999"])
+    assert done.exit_code == 2
+    assert "draws must lie beyond" in done.stderr
+
+
+def test_the_treatment_of_the_rest_and_of_free_routes_is_printed(default):
+    text, document, _ = default
+    assert "unnamed rest" in text
+    assert "free routes" in document["results"][0]["notes"][0]

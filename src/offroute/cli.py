@@ -21,7 +21,6 @@ from offroute import __version__
 from offroute._checks import check_choice, check_probability
 from offroute.data.frames import resolve_week
 from offroute.data.snapshot import (
-    load_composition,
     load_crosswalk,
     load_ledger,
     load_models,
@@ -36,10 +35,10 @@ from offroute.inference.paths import log_ratio_paths, ratio_series
 from offroute.inference.pipeline import correct as correct_population
 from offroute.inference.pipeline import identify_population, load_market
 from offroute.inference.scenarios import scenario_table
-from offroute.inference.shares import SHARE_PARTITIONS, contest, share_table, volumes
+from offroute.inference.shares import SHARE_PARTITIONS, check_level, contest, share_table, volumes
 from offroute.measurement.audit import audit_weeks
 from offroute.measurement.conversion import conversion_steps, find_row
-from offroute.measurement.market import build_market, latest_full_week, week_index
+from offroute.measurement.market import latest_full_week, week_index
 from offroute.measurement.populations import population as population_of
 from offroute.report.audit import audit_json, audit_view
 from offroute.report.correct import (
@@ -167,8 +166,7 @@ def correct(  # numpydoc ignore=PR01
         population_of(name)
     if plot_file is not None:
         check_plot(plot_file)
-    usage = load_usage(data)
-    market = build_market(usage, load_models(data), load_composition(data))
+    usage, market = load_usage(data), load_market(data)
     day = latest_full_week(market) if week is None else week
     views, documents, tables = [], [], []
     for name in names:
@@ -181,6 +179,7 @@ def correct(  # numpydoc ignore=PR01
             name, weeks=(day,), prior=PRIORS[prior], rng=seed, market=market, data_dir=data
         )
         v = volumes(posterior, int(posterior.draws.weeks[0]))
+        check_level(v, level)
         table, result = share_table(v, by=by, level=level), contest(v, level=level)
         notes = week_notes(market, usage, v.week)
         views.append(correct_view(v, table, result, posterior, level, notes))

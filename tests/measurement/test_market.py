@@ -146,3 +146,19 @@ def test_week_index_and_its_errors(market):
     latest = latest_full_week(market)
     assert market.by_model[week_index(market, latest)]
     assert not market.by_model[week_index(market, latest) + 1 :].any()
+
+
+def test_a_lab_off_the_panel_takes_the_median_lab_of_its_origin(tables):
+    market = build_market(*tables, off_panel=(("Nobody", "China closed"),))
+    labs = np.array(market.labs)
+    peers = sorted(
+        {
+            lab
+            for lab, china in zip(market.labs, market.is_china, strict=True)
+            if china and lab not in ("Nobody", "Other labs")
+        }
+    )
+    volumes = [market.Xs[:, (labs == lab) & market.is_china].sum(axis=1) for lab in peers]
+    own = labs == "Nobody"
+    np.testing.assert_allclose(market.Xs[:, own].sum(axis=1), np.median(volumes, axis=0))
+    assert (market.X[:, own] == 0).all()

@@ -235,6 +235,10 @@ APPS = Schema(
 )
 
 
+#: Larger counts would lose digits as floating-point numbers.
+_MOST = 2.0**53
+
+
 def _parse(values: pd.Series, column: Column, table: str) -> pd.Series:
     """Return the values with their type; labels and missing values pass as they are."""
     try:
@@ -276,8 +280,8 @@ def _check_values(values: pd.Series, column: Column, table: str) -> None:
         bad = np.isinf(numbers) | (numbers < 0)
         rule = "every value must be finite and not negative"
         if column.kind == "count":
-            bad |= numbers != np.floor(numbers)
-            rule = "every value must be a whole number, finite and not negative"
+            bad |= (numbers != np.floor(numbers)) | (numbers > _MOST)
+            rule = "every value must be a whole number, not negative and below 2**53"
         if bool(bad.any()):
             row = int(bad.argmax())
             raise InvalidValue(
@@ -330,6 +334,13 @@ def check_frame(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     dtype('int64')
     """
     names = [column.name for column in schema.columns]
+    if frame.empty:
+        raise SchemaError(
+            f"table '{schema.table}'",
+            got="no row",
+            rule="a table needs at least one row",
+            next_step="Restore the table.",
+        )
     if set(frame.columns) != set(names):
         raise SchemaError(
             f"table '{schema.table}'",

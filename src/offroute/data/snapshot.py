@@ -6,7 +6,7 @@ import pandas as pd
 
 from offroute.data import schema, schema_ledger
 from offroute.data.provenance import Sidecar, check_hash, read_sidecar
-from offroute.exceptions import SchemaError
+from offroute.exceptions import InvalidValue, SchemaError
 
 SNAPSHOT_DIR = Path(__file__).parent / "snapshot"
 
@@ -84,7 +84,17 @@ def load_usage(data_dir: Path | None = None) -> pd.DataFrame:
     >>> usage["week_start"].nunique()
     90
     """
-    return _load(schema.USAGE, data_dir)
+    usage = _load(schema.USAGE, data_dir)
+    strange = ~usage["days"].between(1, 7) | (usage["week_start"].dt.day_of_week != 0)
+    if bool(strange.any()):
+        row = usage[strange].iloc[0]
+        raise InvalidValue(
+            "table 'usage'",
+            got=f"{row['days']} days in the week of {row['week_start']:%A, %Y-%m-%d}",
+            rule="a week starts on a Monday and has 1 to 7 observed days",
+            next_step="Correct the row.",
+        )
+    return usage
 
 
 def load_daily(data_dir: Path | None = None) -> pd.DataFrame:

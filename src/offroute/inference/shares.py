@@ -17,11 +17,12 @@ from offroute._checks import check_choice, check_probability
 from offroute._typing import FloatArray
 from offroute.estimators.field import off_platform
 from offroute.estimators.synthesis import Posterior
-from offroute.exceptions import UnknownPartition
+from offroute.exceptions import UnknownPartition, UsageError
 
 #: Partitions of the market that a share can be taken by.
 SHARE_PARTITIONS = ("group", "origin", "weights", "lab", "tier")
 _MAX_FRESH_WEEKS = 4.0
+_FEWEST_IN_TAIL = 2
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,31 @@ def sum_classes(v: Volumes, by: str) -> tuple[list[str], FloatArray, FloatArray]
     names = sorted(set(label), key=lambda g: (-v.X[label == g].sum(), g))
     member = np.array([label == g for g in names], dtype=np.float64)
     return names, member @ v.X, v.Y @ member.T
+
+
+def check_level(v: Volumes, level: float) -> None:
+    """Refuse a level whose tails the draws cannot hold.
+
+    Parameters
+    ----------
+    v : Volumes
+        The week.
+    level : float
+        Probability of an interval.
+
+    Raises
+    ------
+    UsageError
+        If it is not between 0 and 1, or leaves fewer than two draws in a tail.
+    """
+    check_probability(level, name="level")
+    if len(v.Y) * (1 - level) / 2 < _FEWEST_IN_TAIL:
+        raise UsageError(
+            "level",
+            got=f"{level:g} with {len(v.Y)} draws",
+            rule=f"at least {_FEWEST_IN_TAIL} draws must lie beyond either end",
+            next_step="Ask for a lower level or for more draws.",
+        )
 
 
 def share_table(v: Volumes, *, by: str = "group", level: float = 0.9) -> pd.DataFrame:

@@ -239,6 +239,15 @@ def build_benchmarks(
     )
     reasons = reasons.where(~far, "measured in a week that the panel does not have")
     used = (rows["use"] == "likelihood") & rows["factor"].notna() & ~far
+    for column in ("family", "form", "selector", "sd", "side"):
+        blank = rows.loc[used & rows[column].isna(), "id"]
+        if len(blank):
+            raise InvalidValue(
+                f"ledger row '{blank.iloc[0]}'",
+                got=f"no {column}",
+                rule="a row in the likelihood needs family, form, selector, sd and side",
+                next_step="Fill it in, or set 'use' to 'context'.",
+            )
     single = rows[used].groupby("family")["id"].transform("size") == 1
     alone = single[single].index[rows.loc[single[single].index, "form"].str.startswith("share")]
     reasons.loc[alone] = "the only item of its share table here: a lone share says nothing"

@@ -230,7 +230,8 @@ def build_market(
     halflife : float
         Half-life of the smoothing, weeks.
     off_panel : tuple of (lab, group)
-        Labs of the ledger that the panel hardly shows; they get a cell with the floor as volume.
+        Labs of the ledger that the panel hardly shows; for their volume elsewhere the median lab
+        of their origin stands in.
     keep : tuple of str
         Labs that are units however small, since figures about them exist.
 
@@ -280,6 +281,7 @@ def build_market(
     X = _arrange(frame, rate)
     Xs = _ewm(X, elapsed, halflife)
     Xs = np.maximum(Xs, _FLOOR * Xs.sum(axis=1, keepdims=True))
+    Xs = _stand_in(Xs, order, off_panel)
     names = list(dict.fromkeys(_unit_of(c) for c in order))
     unit = np.array([names.index(_unit_of(c)) for c in order], dtype=np.int64)
     priced = named[(named["basis"] == "model") & named["effective_price"].notna()]
@@ -329,6 +331,20 @@ def _unit_of(cell: tuple[str, str, str]) -> tuple[int, str]:
     lab, group, _ = cell
     place = GROUPS.index(group)
     return (GROUPS.index("China open") if group.startswith("China") else place, lab)
+
+
+def _stand_in(
+    Xs: FloatArray, order: list[tuple[str, str, str]], off_panel: tuple[tuple[str, str], ...]
+) -> FloatArray:
+    """Give labs that the panel hardly shows the smoothed volume of their origin's median lab."""
+    out = Xs.copy()
+    for lab, group in off_panel:
+        own = np.array([c[0] == lab for c in order])
+        side = [c[0] if c[1].split(" ")[0] == group.split(" ")[0] else "" for c in order]
+        peers = sorted(set(side) - {"", lab, "Other labs"})
+        volumes = np.array([Xs[:, [s == peer for s in side]].sum(axis=1) for peer in peers])
+        out[:, own] = np.median(volumes, axis=0)[:, None] / own.sum()
+    return out
 
 
 def _monday(frame: pd.DataFrame) -> np.ndarray:

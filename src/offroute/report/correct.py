@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from offroute import __version__
+from offroute.data.register import TAIL_MODEL
 from offroute.estimators.synthesis import Posterior
 from offroute.inference.identification import Identification
 from offroute.inference.shares import Contest, Volumes
@@ -17,6 +18,8 @@ from offroute.measurement.market import Market, week_index
 from offroute.measurement.populations import population
 from offroute.measurement.truncation import CARRIED_WEEKS
 from offroute.report.files import frame_to_records
+
+_FINEST = 0.001
 
 
 def _tokens(x: float) -> str:
@@ -31,6 +34,11 @@ def _triple(x: tuple[float, float, float], digits: int = 2) -> str:
 
 def _percent(x: float) -> str:
     return f"{100 * x:.1f}" if x >= 0.001 else f"{100 * x:.2g}"  # noqa: PLR2004 - a tenth of a %
+
+
+def _probability(p: float) -> str:
+    """Return a probability, never as zero or one: the draws are finite."""
+    return "< 0.001" if p < _FINEST else "> 0.999" if p > 1 - _FINEST else f"= {p:.3f}"
 
 
 def statements(v: Volumes, c: Contest) -> list[str]:
@@ -58,8 +66,8 @@ def statements(v: Volumes, c: Contest) -> list[str]:
     )
     out = [
         f"China : US is {c.observed_ratio:.2f} on the panel and {_triple(c.ratio)} corrected; "
-        f"P(China leads) = {c.p_china_leads:.3f}, against closed US models alone "
-        f"{c.p_china_leads_closed:.3f}: {verdict}.",
+        f"P(China leads) {_probability(c.p_china_leads)}, against closed US models alone "
+        f"{_probability(c.p_china_leads_closed)}: {verdict}.",
         f"Under-sampling Lambda (panel coverage of China over that of the US) is "
         f"{_triple(c.undersampling)}; the order flips at {c.observed_ratio:.2f}, "
         f"{'inside' if low < c.observed_ratio < high else 'outside'} that interval.",
@@ -88,10 +96,17 @@ def week_notes(market: Market, usage: pd.DataFrame, week: str) -> list[str]:
     Returns
     -------
     list of str
-        One sentence each; empty for a full week known by model.
+        One sentence each: what is done with the unnamed rest and free routes comes first.
     """
-    days = int(usage.loc[usage["week_start"] == week, "days"].iloc[0])
-    out = []
+    of_week = usage[usage["week_start"] == week]
+    days = int(of_week["days"].iloc[0])
+    rest = float(of_week.loc[of_week["model"] == TAIL_MODEL, "tokens"].sum())
+    rest += float(of_week.loc[of_week["model"] == f"{TAIL_MODEL}/*", "tokens"].sum())
+    free = float(of_week.loc[of_week["model"].str.endswith(":free"), "tokens"].sum())
+    out = [
+        f"Panel: the unnamed rest ({_tokens(rest)} T) is spread like the models of rank 26 and "
+        f"below; free routes ({_tokens(free)} T) count; medians need not add up to 100 %."
+    ]
     if days < 7:  # noqa: PLR2004 - days of a week
         out.append(f"PARTIAL WEEK: {days} of 7 days are observed; volumes are scaled to seven.")
     if not market.by_model[week_index(market, week)]:
