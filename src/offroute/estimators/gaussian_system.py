@@ -10,6 +10,9 @@ tiers is a softmax,
    D_{tc} &= D_{tl}\, X^s_{tc} e^{\xi_c} / \textstyle\sum_{c' \in l} X^s_{tc'} e^{\xi_{c'}},
    \qquad \xi_c = \gamma z_c + s_e e_c .
 
+The rise of a unit below `Prior.quiet` of the panel is that of the panel itself, and the centre of
+:math:`b_{China}` is where :math:`P(\Lambda > 1)` is one half in the anchor week.
+
 So a disclosure about one lab is linear in what it informs, which keeps the Laplace approximation
 close: only sums over labs and prices over tiers bend it.
 """
