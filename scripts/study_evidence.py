@@ -62,7 +62,9 @@ def pass_through(market: Market, full: Posterior, week: int) -> pd.DataFrame:
         prior = NEUTRAL
         if beta is not None:
             prior = replace(NEUTRAL, beta=beta, beta_sd=1e-4, beta_group_sd=1e-4, beta_unit_sd=1e-4)
-        fit = synthesise(market, full.benchmarks, prior=prior, weeks=np.array([week]), rng=SEED)
+        fit = synthesise(
+            market, full.benchmarks, prior=prior, weeks=np.array([week]), rng=SEED, n_draws=4000
+        )
         table = leave_one_out(fit)
         worst = table.loc[table["z"].abs().idxmax()]
         out.append(
