@@ -25,7 +25,7 @@ _FINEST = 0.001
 def _tokens(x: float) -> str:
     """Tokens a week in trillions."""
     t = x / 1e12
-    return f"{t:.0f}" if t >= 100 else f"{t:.1f}" if t >= 1 else f"{t:.2f}"  # noqa: PLR2004 - likewise
+    return f"{t:.0f}" if t >= 100 else f"{t:.1f}" if t >= 1 else f"{t:.2f}"  # noqa: PLR2004 - digits
 
 
 def _triple(x: tuple[float, float, float], digits: int = 2) -> str:
