@@ -11,7 +11,9 @@ SHELL := /bin/bash
 export OPENBLAS_NUM_THREADS ?= 1
 
 BIN := .venv/bin
+# What the package needs to run, and on top what the tests need: each a stamp of its own.
 STAMP := .venv/.synced
+TEST_STAMP := .venv/.synced-test
 
 # The first interpreter that is new enough and can make a virtual environment; evaluated on use.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
@@ -25,12 +27,26 @@ UV = export UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-true}" UV_HTTP_TIMEOUT="$${UV_H
 	if [[ -n "$$index" ]]; then export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; fi; \
 	$(BIN)/uv
 
-.PHONY: all setup test check pytest holdout slow results lock clean help
+# The packages of a lock, hashes checked, and the package itself, editable.
+define sync
+$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes $(1)
+$(BIN)/uv pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation --editable .
+endef
+
+EXTRAS := figures client logs workers dask report
+GROUPS := test check docs setup
+compile = $(UV) pip compile pyproject.toml $(1) --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	--no-emit-find-links --quiet $(UPGRADE)
+
+.PHONY: all setup test-setup test check pytest holdout slow results lock clean help
 
 all: setup  ## Set up .venv and run the main job
 	$(BIN)/offroute correct
 
 setup: $(STAMP)  ## Make .venv as requirements.lock says, with the package editable
+
+test-setup: $(TEST_STAMP)  ## The same with what checks, tests, documentation and paper need
 
 # Touched last, so that an interrupted set-up starts again.
 $(STAMP): requirements.lock pyproject.toml
@@ -38,16 +54,20 @@ $(STAMP): requirements.lock pyproject.toml
 		echo "offroute needs Python 3.11 or newer with its venv module; found none." \
 			"Install it (Debian: apt-get install python3 python3-venv)" \
 			"or say which to use: make PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	rm -f $(TEST_STAMP)
 	$(PYTHON) -m venv .venv
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
-	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
-	$(BIN)/uv pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(call sync,requirements.lock)
+	@touch $@
+
+$(TEST_STAMP): requirements-test.lock $(STAMP)
+	$(call sync,requirements-test.lock)
 	@touch $@
 
 test: check pytest  ## check, then all tests that are not slow, with the coverage gate
 
-check: $(STAMP)  ## Style, types, layers, dependencies, spelling, docstrings, drift
+check: $(TEST_STAMP)  ## Style, types, layers, dependencies, spelling, docstrings, drift
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -61,29 +81,28 @@ check: $(STAMP)  ## Style, types, layers, dependencies, spelling, docstrings, dr
 	$(BIN)/python scripts/make_readme.py --check
 	$(BIN)/python scripts/make_benchmarks.py --check
 
-pytest: $(STAMP)
+pytest: $(TEST_STAMP)
 	$(BIN)/pytest --cov
 
-holdout: $(STAMP)  ## Held-out families, later disclosures, fixed pass-through, predictions
+holdout: $(TEST_STAMP)  ## Held-out families, later disclosures, fixed pass-through, predictions
 	$(BIN)/python scripts/study_evidence.py
 
-slow: $(STAMP)  ## The tests marked slow, then the long studies; they resume where they stopped
+slow: $(TEST_STAMP)  ## The tests marked slow, then the long studies; they resume where they stopped
 	$(BIN)/pytest -m slow
 	$(BIN)/python scripts/study_coverage.py --output studies/coverage.csv
 	$(BIN)/python scripts/study_sbc.py --output studies/sbc.csv
 	$(BIN)/python scripts/study_unit_logs.py
 	$(BIN)/python scripts/study_evidence.py
 
-results: $(STAMP)  ## Rewrite results/, the figure, README.md and the Estimates in CHANGELOG.md
+results: $(TEST_STAMP)  ## Rewrite results/, the figure, README.md and the Estimates in CHANGELOG.md
 	$(BIN)/python scripts/make_results.py
 	$(BIN)/python scripts/make_figure.py
 	$(BIN)/python scripts/make_readme.py
 	$(BIN)/python scripts/make_benchmarks.py
 
-lock: $(STAMP)  ## Recompile requirements.lock; make lock UPGRADE=--upgrade takes the newest versions
-	$(UV) pip compile pyproject.toml --extra figures --group test --group check --group setup \
-		--universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate \
-		--no-header --no-emit-index-url --no-emit-find-links --quiet $(UPGRADE) -o requirements.lock
+lock: $(TEST_STAMP)  ## Recompile requirements.lock; make lock UPGRADE=--upgrade takes the newest versions
+	$(call compile,$(EXTRAS:%=--extra %) --extra spark $(GROUPS:%=--group %)) -o requirements-test.lock
+	$(call compile,$(EXTRAS:%=--extra %) --group setup -c requirements-test.lock) -o requirements.lock
 	$(BIN)/python scripts/make_environment.py
 
 clean:  ## Remove .venv and what tools left behind

@@ -40,8 +40,11 @@ TRACES = [
 ]
 
 
-def locked():
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
+LOCKS = ("requirements.lock", "requirements-test.lock")
+
+
+def locked(name="requirements-test.lock"):
+    lines = (ROOT / name).read_text().splitlines()
     pins = [line.partition(";")[0].strip(" \\") for line in lines if "==" in line.partition(";")[0]]
     return {canonicalize_name(name): pinned for name, pinned in (p.split("==") for p in pins)}
 
@@ -74,17 +77,23 @@ def test_no_tracked_file_names_a_machine_or_a_registry():
     assert found == []
 
 
-def test_the_lock_has_hashes_and_no_urls():
-    text = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_lock_has_hashes_and_no_urls(name):
+    text = (ROOT / name).read_text()
     assert "://" not in text
     assert not re.search(r"^--(index|extra|find|trusted)", text, re.MULTILINE)
     blocks = re.split(r"\n(?=\S)", text.strip())
     assert [b.splitlines()[0] for b in blocks if "--hash=sha256:" not in b] == []
 
 
-def test_the_lock_has_one_version_of_each_package():
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    assert len(locked()) == sum("==" in line.partition(";")[0] for line in lines)
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_lock_has_one_version_of_each_package(name):
+    lines = (ROOT / name).read_text().splitlines()
+    assert len(locked(name)) == sum("==" in line.partition(";")[0] for line in lines)
+
+
+def test_the_package_runs_on_the_versions_that_are_tested():
+    assert locked("requirements.lock").items() <= locked().items()
 
 
 @pytest.mark.parametrize("group", GROUPS)
