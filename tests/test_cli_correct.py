@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 import offroute
-from offroute.cli import DEFAULT_POPULATIONS, app
+from offroute.cli import app
+from offroute.cli.correct import DEFAULT_POPULATIONS
 
 RUNNER = CliRunner()
 WEEK = ["--week", "2026-06-01"]
