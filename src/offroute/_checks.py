@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from offroute.exceptions import (
     DuplicateKey,
     InvalidValue,
+    MissingExtra,
     OffrouteError,
     SchemaError,
     UsageError,
@@ -128,3 +130,15 @@ def check_probability(level: float, *, name: str) -> float:
         rule="must be a number above 0 and below 1",
         next_step="Write 90 % as 0.9.",
     )
+
+
+def require_extra(extra: str, modules: Iterable[str], *, name: str) -> None:
+    """Raise MissingExtra unless all `modules`, which `extra` installs, can be imported."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise MissingExtra(
+            name,
+            got=f"no {listing(missing)}",
+            rule=f"it needs the extra '{extra}'",
+            next_step=f"Install it: pip install 'offroute[{extra}]'.",
+        )

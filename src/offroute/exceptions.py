@@ -59,6 +59,14 @@ class UnknownPartition(UsageError):
     """The partition is not a column of the model register."""
 
 
+class MissingExtra(UsageError):
+    """A command needs an optional dependency that is not installed."""
+
+
+class InvalidKey(UsageError):
+    """The API key is absent, unreadable or refused; the message never holds it."""
+
+
 class DataError(OffrouteError):
     """The data break a rule (exit code 1)."""
 
@@ -105,3 +113,19 @@ class NotIdentified(DataError):
 
 class UnreliablePosterior(DataError):
     """The importance weights of a posterior are too heavy-tailed to be used."""
+
+
+class ServerUnavailable(DataError):
+    """A server gave no answer, or only server errors, within the bounds set for retries."""
+
+
+class RateLimited(DataError):
+    """The requests of the minute or the day are used up."""
+
+
+class BadResponse(DataError):
+    """A server answered with something that its documentation does not describe."""
+
+
+class UndecidedModels(DataError):
+    """Models that no rule can classify; the user has to decide."""

@@ -67,6 +67,26 @@ class Sidecar:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
 
 
+@dataclass(frozen=True)
+class About:
+    """What a sidecar says beyond the schema of its table.
+
+    Attributes
+    ----------
+    title, citation, licence, as_of, derived : str
+        As in `Sidecar`.
+    source : tuple of str
+        The sources, one each.
+    """
+
+    title: str
+    source: tuple[str, ...]
+    citation: str
+    licence: str
+    as_of: str
+    derived: str
+
+
 def sha256_of(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file.
 
