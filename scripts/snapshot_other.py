@@ -5,28 +5,8 @@ from pathlib import Path
 import pandas as pd
 from snapshot_io import OPENROUTER_CITATION, About
 
+from offroute.data.classify import GATEWAY_OPEN_LABS
 from offroute.data.register import lab_and_origin
-
-GATEWAY_OPEN_LABS = frozenset(
-    [
-        "deepseek",
-        "meta",
-        "alibaba",
-        "moonshotai",
-        "zai",
-        "minimax",
-        "stepfun",
-        "tencent",
-        "bytedance",
-        "xiaomi",
-        "inclusionai",
-        "arcee-ai",
-        "nvidia",
-        "mistral",
-        "sakana",
-        "mixedbread",
-    ]
-)
 
 
 def gateway(source: Path) -> pd.DataFrame:

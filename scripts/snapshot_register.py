@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from snapshot_io import OPENROUTER_CITATION, About
 
+from offroute.data.classify import with_tiers
 from offroute.data.register import (
     TAIL_MODEL,
     author_of,
@@ -16,11 +17,10 @@ from offroute.data.register import (
     lab_and_origin,
     variant_of,
 )
-from offroute.data.tiers import classify_tier, is_light_by_name
+from offroute.data.tiers import classify_tier
 
 METADATA_DAY = pd.Timestamp("2026-09-14")
 GENAI_DAY = pd.Timestamp("2026-11-23")
-PEER_DAYS = 183
 DOMINANT_WEEKS = 4
 OPEN_AUTHORS = frozenset(
     [
@@ -232,26 +232,8 @@ def register(source: Path, usage: pd.DataFrame) -> pd.DataFrame:
         for a, o, w in zip(models["author"], models["origin"], models["weights"], strict=True)
     ]
     models["variant"] = models["model"].map(variant_of)
-    return _with_tiers(models, usage, _tier_prices(meta, source))
-
-
-def _with_tiers(models: pd.DataFrame, usage: pd.DataFrame, price: pd.Series) -> pd.DataFrame:
     entered = usage.groupby("model")["week_start"].min()
-    models = models.assign(
-        base=models["model"].map(base_of),
-        entered=models["listed"].fillna(models["model"].map(entered)),
-    )
-    models["price"] = models["base"].map(price).fillna(models["completion"].where(lambda p: p > 0))
-    priced = models.drop_duplicates("base")
-    priced = priced[~priced["model"].map(is_light_by_name) & priced["price"].notna()]
-    tiers = []
-    for row in models.itertuples():
-        near = (priced["entered"] - row.entered).abs() <= pd.Timedelta(days=PEER_DAYS)
-        peers = priced.loc[near & (priced["lab"] == row.lab), "price"].tolist()
-        tiers.append(classify_tier(str(row.model), price=float(row.price), peers=peers))
-    models["tier"] = [t.tier for t in tiers]
-    models["tier_rule"] = [t.rule for t in tiers]
-    return models
+    return with_tiers(models, entered=entered, price=_tier_prices(meta, source))
 
 
 def roster(source: Path, models: pd.DataFrame) -> pd.DataFrame:
