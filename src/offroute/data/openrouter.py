@@ -24,12 +24,12 @@ from offroute.data.openrouter_rows import (
     parse,
     rankings_frame,
 )
+from offroute.data.provenance import sha256_bytes
 from offroute.data.store import (
     Response,
     list_responses,
     params_text,
     save_response,
-    sha256_text,
 )
 from offroute.data.transport import Session, fetch, utc_text
 from offroute.data.vintages import AGAIN, missing_windows
@@ -127,7 +127,7 @@ def store_answer(
             as_of=utc_text(now if as_of is None else as_of.timestamp()),
             first=window[0].isoformat() if window else "",
             last=window[1].isoformat() if window else "",
-            sha256=sha256_text(body),
+            sha256=sha256_bytes(body),
         ),
     )
 

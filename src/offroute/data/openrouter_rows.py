@@ -347,6 +347,7 @@ def rankings_frame(answer: Rankings, *, name: str) -> pd.DataFrame:
             "tokens": pd.array([row.total_tokens for row in answer.data], dtype="int64"),
         }
     ).astype({"model": object, "tokens": "int64"})
+    check_rows(frame, RANKINGS_FRAME, name=name)
     meta = answer.meta
     last = min(pd.Timestamp(meta.end_date), pd.Timestamp(meta.as_of.date()) - pd.Timedelta(days=1))
     outside = ~frame["date"].between(pd.Timestamp(meta.start_date), last)
@@ -364,4 +365,4 @@ def rankings_frame(answer: Rankings, *, name: str) -> pd.DataFrame:
             f"answer was made ({meta.as_of:%Y-%m-%dT%H:%MZ}), and have at most {_PER_DAY} rows",
             next_step="Nothing was stored. Run again; if it stays, update offroute.",
         )
-    return check_rows(frame, RANKINGS_FRAME, name=name)
+    return frame

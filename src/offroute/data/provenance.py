@@ -87,6 +87,22 @@ class About:
     derived: str
 
 
+def sha256_bytes(content: bytes) -> str:
+    """Return the hexadecimal SHA-256 of bytes.
+
+    Parameters
+    ----------
+    content : bytes
+        The bytes.
+
+    Examples
+    --------
+    >>> sha256_bytes(b"")[:12]
+    'e3b0c44298fc'
+    """
+    return hashlib.sha256(content).hexdigest()
+
+
 def sha256_of(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file.
 
@@ -95,7 +111,7 @@ def sha256_of(path: Path) -> str:
     path : pathlib.Path
         The file.
     """
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_bytes(path.read_bytes())
 
 
 def read_sidecar(path: Path) -> Sidecar:

@@ -85,7 +85,9 @@ def roster_table(
     days = pd.DatetimeIndex(pd.to_datetime(sorted(set(catalogue["day"]))))
     earlier = pd.Series([before, *days[:-1]], index=days)
     frame = frame.assign(seen=pd.to_datetime(frame["day"]), listed=pd.to_datetime(frame["listed"]))
-    frame = frame.assign(number=days.get_indexer(frame["seen"])).sort_values(["id", "number"])
+    frame = frame.assign(number=days.get_indexer(pd.Index(frame["seen"]))).sort_values(
+        ["id", "number"]
+    )
     new = frame["id"].ne(frame["id"].shift()) | frame["number"].diff().ne(1)
     spells = frame.groupby(new.cumsum()).agg(
         id=("id", "last"), slug=("model", "last"), first=("seen", "min"), last=("seen", "max"),

@@ -7,7 +7,6 @@ temporary name and renamed, and the index is a database with transactions.
 """
 
 import gzip
-import hashlib
 import json
 import sqlite3
 import tempfile
@@ -16,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from offroute.data.provenance import sha256_bytes
 from offroute.exceptions import HashMismatch, SchemaError, UsageError
 
 MINUTE, DAY = 60.0, 86400.0
@@ -148,17 +148,6 @@ def list_responses(folder: Path, source: str, endpoint: str) -> list[Response]:
         return [Response(*row) for row in rows]
 
 
-def sha256_text(body: bytes) -> str:
-    """Return the hexadecimal SHA-256 of bytes.
-
-    Parameters
-    ----------
-    body : bytes
-        The bytes.
-    """
-    return hashlib.sha256(body).hexdigest()
-
-
 def read_body(folder: Path, response: Response) -> bytes:
     """Return the bytes of a stored answer.
 
@@ -177,7 +166,7 @@ def read_body(folder: Path, response: Response) -> bytes:
     path = folder / "raw" / f"{response.sha256}.gz"
     try:
         body = gzip.decompress(path.read_bytes())
-        got = sha256_text(body)
+        got = sha256_bytes(body)
     except (OSError, EOFError, ValueError) as error:
         body, got = b"", f"{type(error).__name__}: {error}"
     if got != response.sha256:

@@ -2,6 +2,7 @@
 
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from pathlib import Path
 
 from offroute._checks import require_extra
@@ -282,7 +284,9 @@ def _exchange(
     body = bytearray()
     try:
         with (
-            httpx.Client(timeout=session.limits.timeout, follow_redirects=False) as client,
+            httpx.Client(
+                timeout=session.limits.timeout, follow_redirects=False, verify=_trust(session)
+            ) as client,
             client.stream(
                 "GET",
                 f"{session.base_url}/{path}",
@@ -309,6 +313,17 @@ def _exchange(
     if expired.is_set():
         raise httpx.ReadTimeout("deadline")
     return reply.status_code, reply.headers, bytes(body)
+
+
+@cache
+def _context() -> ssl.SSLContext:
+    """Return the certificates to trust; loading them takes longer than a request on this machine."""
+    return httpx.create_ssl_context()
+
+
+def _trust(session: Session) -> ssl.SSLContext | bool:
+    """Return how to check the server's certificate; there is none without TLS."""
+    return _context() if session.base_url.startswith("https") else False
 
 
 def _wait_as_told(

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from offroute.data.provenance import About, Sidecar
+from offroute.data.provenance import About, Sidecar, sha256_bytes
 from offroute.data.schema import Schema, check_frame
-from offroute.data.store import sha256_text
 from offroute.exceptions import UsageError
 
 KEPT = 2
@@ -65,7 +64,7 @@ def pack_table(
         as_of=about.as_of,
         derived=about.derived,
         columns=tuple(column.note() for column in schema.columns),
-        sha256=sha256_text(content),
+        sha256=sha256_bytes(content),
         rows=len(table),
     )
     return table, content, sidecar
