@@ -317,7 +317,7 @@ def _exchange(
 
 @cache
 def _context() -> ssl.SSLContext:
-    """Return the certificates to trust; loading them takes longer than a request on this machine."""
+    """Return the certificates to trust; loading them takes longer than a short request."""
     return httpx.create_ssl_context()
 
 
