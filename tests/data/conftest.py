@@ -93,7 +93,7 @@ class Api:
         return 200, json.loads((RECORDED / "task.json").read_text())
 
     def models_list(self, _):
-        return 200, {"data": self.models, "total_count": len(self.models), "links": {}}
+        return 200, {"data": self.models, "total_count": len(self.models), "links": {"next": None}}
 
     def leaderboard_export(self, query):
         first, last = (date.fromisoformat(query[k]) for k in ("from", "to"))

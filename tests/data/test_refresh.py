@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -20,8 +21,6 @@ from offroute.cli import app
 from offroute.cli import refresh as command
 from offroute.data import snapshot
 from offroute.data.provenance import check_hash, read_sidecar
-from offroute.data.schema import check_frame
-from offroute.data.schema_refresh import RESTATED, SESSION_COST, TASKS
 from offroute.data.snapshot import SNAPSHOT_DIR
 from offroute.exceptions import UsageError
 from offroute.report.data_folder import check_folder, write_folder
@@ -86,8 +85,8 @@ def test_a_refresh_feeds_correct(api, live):
     assert row[["tier", "charging", "completion", "group"]].tolist() == [
         "flagship", "paid", 2.0, "US closed",
     ]  # fmt: skip
-    for name, rules in (("session_cost", SESSION_COST), ("tasks", TASKS)):
-        assert len(check_frame(pd.read_csv(live.folder / f"{name}.csv.gz"), rules)) == 1
+    for name in ("session_cost", "tasks"):
+        assert len(snapshot.load_refreshed(name, live.folder)) == 1
     for name in ("ledger", "crosswalk", "composition"):
         assert (live.folder / f"{name}.csv.gz").read_bytes() == (
             SNAPSHOT_DIR / f"{name}.csv.gz"
@@ -211,7 +210,7 @@ def test_what_was_restated_is_reported_and_kept(api, live):
     text = words(run(*live.arguments).stdout)
     assert f"Restated values: 3 on {live.yesterday}; largest {name}" in text
     assert "-50 %" in text
-    table = check_frame(pd.read_csv(live.folder / "restated.csv.gz"), RESTATED).set_index("name")
+    table = snapshot.load_refreshed("restated", live.folder).set_index("name")
     assert table.loc[name, ["old", "new"]].tolist() == [before, before // 2]
     assert sorted(table["quantity"]) == ["spend share", "spend share", "tokens"]
 
@@ -432,3 +431,27 @@ def test_the_fixtures_fit_the_official_models():
         answer = kind.model_validate_json(text)
         assert answer.data
     assert json.loads(text)["data"][0]["canonical_slug"] == answer.data[0].canonical_slug
+
+
+def test_the_how_to_runs_as_written(api, live, monkeypatch):
+    """Run the page's commands in its order, against this machine instead of the servers."""
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "refresh.md").read_text()
+    monkeypatch.chdir(live.cache.parent)
+    here = live.arguments[live.arguments.index("--start") :]
+    blocks = re.findall(r"```(?:console|python)\n(.*?)```", page, re.DOTALL)
+    commands = [
+        line[2:].split("  #")[0] for b in blocks for line in b.splitlines() if line[:2] == "$ "
+    ]
+    assert len(commands) >= 4
+    Path("key.txt").write_text(KEY)
+    for line in commands:
+        name, *arguments = line.split()
+        if name == "export":
+            continue
+        assert name == "offroute"
+        more = [*here, "--cache", str(live.cache)] if arguments[0] == "refresh" else []
+        run(*arguments, *more)
+    (code,) = [b for b in blocks if "import" in b]
+    names = {}
+    exec(code, names)
+    assert names["usage"]["week_start"].max() >= pd.Timestamp(live.start)

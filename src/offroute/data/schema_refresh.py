@@ -47,3 +47,5 @@ TASKS = Schema(
         Column("token_share", "number", "fraction", "share of the classified tokens"),
     ),
 )
+
+TABLES = (RESTATED, SESSION_COST, TASKS)

@@ -1,6 +1,5 @@
 """One request to a server: its limits, retries, deadline, and the key that never shows."""
 
-import random
 import socket
 import ssl
 import threading
@@ -200,7 +199,7 @@ def _claim(session: Session) -> None:
         if minute == 0:
             return
         session.notice(f"{limits.per_minute} requests in a minute: waiting {minute:.0f} s")
-        session.clock.sleep(minute + random.uniform(0, 0.05))
+        session.clock.sleep(minute)
 
 
 def _ask(session: Session, path: str, params: Mapping[str, str], *, last: bool) -> bytes:
