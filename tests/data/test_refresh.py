@@ -198,6 +198,19 @@ def test_decisions_that_cannot_be_read_stop_before_any_request(api, live, change
     assert api.requests == []
 
 
+def test_what_is_missing_is_named(api, live):
+    del api.days[live.yesterday - timedelta(days=9)]
+    api.days[live.yesterday].popitem()
+    text = words(run(*live.arguments).stdout)
+    monday = live.yesterday - timedelta(days=9)
+    assert f"Days without any row: {monday}" in text
+    assert f"Days with fewer than 51 rows, perhaps cut short: {live.yesterday}" in text
+    monday -= timedelta(days=monday.weekday())
+    assert str(monday) in text[text.index("Weeks that lack a day") :]
+    usage = snapshot.load_usage(live.folder)
+    assert str(monday) not in usage["week_start"].dt.strftime("%Y-%m-%d").tolist()
+
+
 def test_what_was_restated_is_reported_and_kept(api, live):
     run(*live.arguments)
     name = "deepseek/deepseek-v4-flash-20260423"

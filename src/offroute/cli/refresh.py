@@ -186,6 +186,10 @@ def _view(found: "Refreshed", out: Path) -> object:
         )
     if found.absent:
         notes.append("Days without any row: " + listing(d.isoformat() for d in found.absent))
+    if found.short:
+        notes.append(
+            f"Days with fewer than 51 rows, perhaps cut short: {listing(map(str, found.short))}"
+        )
     if found.unlisted:
         notes.append(f"Catalogue ids of authors in no list, unidentified: {found.unlisted}")
     notes.append(f"{tables['usage'].about.citation} Licensed under CC BY 4.0.")

@@ -28,7 +28,9 @@ from pydantic_core import PydanticCustomError  # noqa: E402
 LARGEST_TOKENS = 2**53
 """Larger counts lose digits where they become floating-point numbers."""
 
-_PER_DAY = 51
+PER_DAY = 51
+"""Most rows of a day: the 50 largest models and the rest."""
+
 _BODY, _VALUE = "json_invalid", "offroute_value"
 _RANGES = frozenset(
     {_VALUE, "greater_than_equal", "less_than_equal", "finite_number", "string_too_short"}
@@ -355,14 +357,14 @@ def rankings_frame(answer: Rankings, *, name: str) -> pd.DataFrame:
     problem = ""
     if bool(outside.any()):
         problem = f"a row of {frame.loc[outside, 'date'].iloc[0]:%Y-%m-%d}"
-    elif len(per_day) and per_day.max() > _PER_DAY:
+    elif len(per_day) and per_day.max() > PER_DAY:
         problem = f"{per_day.max()} rows on {per_day.idxmax():%Y-%m-%d}"
     if problem:
         raise InvalidValue(
             name,
             got=problem,
             rule=f"days must lie from {meta.start_date} to {last:%Y-%m-%d}, have ended when the "
-            f"answer was made ({meta.as_of:%Y-%m-%dT%H:%MZ}), and have at most {_PER_DAY} rows",
+            f"answer was made ({meta.as_of:%Y-%m-%dT%H:%MZ}), and have at most {PER_DAY} rows",
             next_step="Nothing was stored. Run again; if it stays, update offroute.",
         )
     return frame

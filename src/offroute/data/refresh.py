@@ -23,6 +23,7 @@ from offroute.data.classify import (
 )
 from offroute.data.decisions import Decisions
 from offroute.data.gateway import shares, wide_shares
+from offroute.data.openrouter_rows import PER_DAY
 from offroute.data.provenance import About
 from offroute.data.refresh_catalogue import about_catalogue, price_table, roster_table
 from offroute.data.register import base_of
@@ -81,6 +82,8 @@ class Refreshed:
         Days of the panel that were asked for and have no row.
     partial : tuple of datetime.date
         Mondays of weeks with some but not all days: they are in ``daily``, not in ``usage``.
+    short : tuple of datetime.date
+        Pulled days with fewer than the 51 rows that the panel documents.
     unlisted : int
         Catalogue ids of authors in no list; they stand as ``Unidentified`` in the roster.
     """
@@ -91,6 +94,7 @@ class Refreshed:
     restated: pd.DataFrame
     absent: tuple[date, ...]
     partial: tuple[date, ...]
+    short: tuple[date, ...]
     unlisted: int
 
 
@@ -231,7 +235,9 @@ def build_tables(
     changes = pd.concat([r for r in restated if len(r)] or restated[:1], ignore_index=True)
     if len(changes):
         tables["restated"] = Table(changes, schema_refresh.RESTATED, about["restated"])
-    return Refreshed(tables, undecided, placed, changes, pulled.absent, partial, unlisted)
+    rows = tokens.groupby("date").size()
+    short = tuple(day.date() for day in rows.index[rows < PER_DAY])
+    return Refreshed(tables, undecided, placed, changes, pulled.absent, partial, short, unlisted)
 
 
 def _replace(base: pd.DataFrame, new: pd.DataFrame, day: str) -> pd.DataFrame:
