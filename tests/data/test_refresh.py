@@ -26,6 +26,7 @@ from offroute.exceptions import UsageError
 from offroute.report.data_folder import check_folder, write_folder
 
 RUNNER = CliRunner()
+ONE = ("--population", "outside-china-external-api")
 KEY = "sk-or-v1-5ec2e7-never-to-be-seen"
 
 
@@ -93,7 +94,7 @@ def test_a_refresh_feeds_correct(api, live):
         ).read_bytes()
 
     document = live.cache / "correct.json"
-    answer = run("correct", "--data", str(live.folder), "--json", str(document))
+    answer = run("correct", *ONE, "--data", str(live.folder), "--json", str(document))
     corrected = words(answer.stdout)
     assert f"Week of {last}, population outside-china-external-api" in corrected
     assert str(live.yesterday + timedelta(days=1)) in document.read_text()
@@ -176,7 +177,7 @@ def test_models_that_no_rule_places_wait_for_the_user(api, live):
     run(*live.arguments, "--offline")
     models = snapshot.load_models(live.folder).set_index("model")
     assert models.loc["stealth/ox-alpha", ["lab", "group"]].tolist() == ["Zhipu", "China open"]
-    corrected = run("correct", "--data", str(live.folder), "--by", "lab")
+    corrected = run("correct", *ONE, "--data", str(live.folder), "--by", "lab")
     assert "New Lab" in corrected.stdout
 
 
