@@ -39,7 +39,7 @@ from offroute._typing import FloatArray, IntArray
 from offroute.estimators.distances import Distance
 from offroute.exceptions import InfeasibleMargins, NotConverged, NotIdentified
 
-_TOLERANCE = 1e-7
+_TOLERANCE = 1e-6
 _MAX_ITERATIONS = 300
 #: A step may change the log of a benchmark by this much, and a coefficient by that much.
 _MAX_CHANGE = 1.0
@@ -189,14 +189,18 @@ def solve(
         return eta
     _check_exact(evidence, corner, m[:1], S)
     search = corner.K is not None and bool(np.any(S))
-    target = (evidence, corner, np.linalg.inv(S) if search else S)
+    target = (evidence, corner, np.asarray(np.linalg.inv(S) if search else S))
     v, todo, worst = np.zeros_like(m), np.arange(len(m)), np.inf
     for _ in range(_MAX_ITERATIONS):
         now, centre = eta[todo], m[todo]
         h, J, JK = _linearise(evidence, corner, now)
         Sigma = JK @ J.transpose(0, 2, 1) + S
         r = y[todo] - h + (J @ (now - centre)[:, :, None])[:, :, 0]
-        alpha = np.linalg.solve(Sigma, r[:, :, None])
+        try:
+            alpha = np.linalg.solve(Sigma, r[:, :, None])
+        except np.linalg.LinAlgError:
+            # At a bound of the link nothing moves any more.
+            break
         step = centre + (alpha.transpose(0, 2, 1) @ JK)[:, 0] - now
         change = np.abs((J @ step[:, :, None])[:, :, 0]).max(axis=1)
         size = np.abs(step).max(axis=1)
@@ -208,7 +212,9 @@ def solve(
             damp = np.minimum(damp, _MAX_STEP / np.maximum(size, 1e-300))
         if search:
             v_step = (alpha.transpose(0, 2, 1) @ J)[:, 0] - v[todo]
-            damp, gain = _line_search(target, (y[todo], now - centre, now, v[todo]), (step, v_step), damp)
+            damp, gain = _line_search(
+                target, (y[todo], now - centre, now, v[todo]), (step, v_step), damp
+            )
             v[todo] += damp[:, None] * v_step
         eta[todo] += damp[:, None] * step
         relative = size / (1 + np.abs(eta[todo]).max(axis=1))

@@ -13,6 +13,7 @@ from offroute._random import RngLike, resolve_rng, spawn_seeds
 from offroute._typing import FloatArray, IntArray
 from offroute.estimators.distances import Distance, linear, logit, raking
 from offroute.estimators.field import off_platform
+from offroute.estimators.gaussian_system import build_features
 from offroute.estimators.lattice import (
     UNBOUNDED,
     Corner,
@@ -207,6 +208,8 @@ def carried_evidence(market: Market, b: Benchmarks, prior: Prior, week: int) -> 
     A = b.w * market.X[b.week]
     keep = np.flatnonzero(nearly_linear(market, b) & (A.sum(axis=1) > 0))
     b, A = take(b, keep), A[keep]
+    if not len(keep):
+        return Evidence((), b.y, A, b.y, np.zeros((0, 0)))
     S = error_covariance(b, prior, np.array([prior.omega]))[0]
     part = _by_unit(market, A / A.sum(axis=1, keepdims=True))
     at = market.elapsed[b.week] - market.elapsed[week]
@@ -281,7 +284,9 @@ def _lab_ratio(market: Market, e: Evidence, y: FloatArray) -> FloatArray:
     """Multiplier of every measured unit, (k, U), not a number elsewhere; y has the errors in."""
     n_units = int(market.unit.max()) + 1
     same = (market.unit[:, None] == market.unit[None, :]).astype(np.float64)
-    corner = Corner(raking(), np.ones(len(same)), same, np.ones(len(same)))
+    # Where K is unbounded the base is only a start; above one, the off-platform part is not empty.
+    start = 1 + float(np.median(np.exp(e.y) / e.A.sum(axis=1)))
+    corner = Corner(raking(), np.full(len(same), start), same, np.ones(len(same)))
     g = multiplier(
         corner, solve(e, corner, y=y, m=np.zeros((len(y), len(same))), S=np.zeros_like(e.S))
     )
@@ -396,16 +401,17 @@ def estimate(
     elif name == "post-stratification":
         factor = pooled(market, g, X, list(market.groups))
     else:
-        factor = _calibrated(name, market, e, y, X, prior)
+        exact = _lab_ratio(market, e, e.y[None])
+        common = float(pooled(market, exact, X, ["all"] * len(X))[0, 0])
+        factor = _calibrated(name, e, y, X, common, prior)
     return _collect(name, market, b, week, factor)
 
 
 def _calibrated(
-    name: str, market: Market, e: Evidence, y: FloatArray, X: FloatArray, prior: Prior
+    name: str, e: Evidence, y: FloatArray, X: FloatArray, common: float, prior: Prior
 ) -> FloatArray:
-    """Multipliers that stay as near to one common multiplier as the figures allow."""
+    """Multipliers that stay as near to a common one as the figures allow."""
     d = np.maximum(X, 1e-9 * X.sum())
-    common = float(np.exp(e.y).sum() / e.A.sum())
     link: Distance = raking()
     if name == "GREG":
         link = linear()
@@ -432,7 +438,7 @@ def _low_rank(
     e = carried_evidence(market, benchmarks, prior, week)
     Z = covariates(market, week) if name != "naive" else np.ones((len(market.labs), 1))
     corner = Corner(odds(), np.ones(len(Z)), (UNBOUNDED * Z) @ (UNBOUNDED * Z).T, np.ones(len(Z)))
-    if len(e) < Z.shape[1]:
+    if 0 < len(e) < Z.shape[1] or (name != "naive" and not len(e)):
         raise NotIdentified(
             name,
             got=f"{len(e)} benchmarks",
@@ -440,8 +446,8 @@ def _low_rank(
             next_step="Use the evidence synthesis, whose prior is proper.",
         )
     centre = np.full(len(Z), prior.b_0)
-    y = e.y + rng.standard_normal((n_draws, len(e))) @ np.linalg.cholesky(e.S).T
-    y = np.vstack([e.y, y])
+    noise = rng.standard_normal((n_draws, len(e)))
+    y = np.vstack([e.y, e.y + noise @ np.linalg.cholesky(e.S).T])
     eta = solve(e, corner, y=y, m=np.tile(centre, (len(y), 1)), S=e.S)
     test = None
     if name != "naive":
@@ -488,9 +494,8 @@ def _collect(
             next_step="Use the bounded logit, or check the figures of that lab.",
         )
     Y = (np.maximum(factor[inside], 1.0) * market.X[week])[:, None]
-    return CoverageDraws(
-        name, market, b.population, np.array([week]), Y, int(b.week.max()), b.ids
-    )
+    last = int(b.week.max()) if len(b) else 0
+    return CoverageDraws(name, market, b.population, np.array([week]), Y, last, b.ids)
 
 
 def full_gaussian(
@@ -517,18 +522,17 @@ def full_gaussian(
     """
     seeds = spawn_seeds(rng, 2)
     e = carried_evidence(market, benchmarks, prior, week)
-    Z = covariates(market, week)
-    sd = np.array([prior.b_0_sd, prior.b_closed_sd, prior.b_china_sd, prior.gamma_sd])
-    same_lab = market.unit[:, None] == market.unit[None, :]
-    groups = market.group_index
-    K = (Z * sd) @ (Z * sd).T + prior.tau**2 * same_lab + prior.s_e**2 * np.eye(len(Z))
-    K += prior.delta_sd**2 * (groups[:, None] == groups[None, :])
-    corner = Corner(odds(), np.ones(len(Z)), K, np.ones(len(Z)))
-    centre = Z @ np.array([prior.b_0, prior.b_closed, prior.b_china, prior.gamma])
+    f = build_features(market, prior)
+    scale = np.log(_by_unit(market, market.Xs[market.anchor]))
+    company = f.company[:, None] == f.company[None, :]
+    units = f.fixed @ f.fixed.T + prior.tau**2 * company
+    K = units[np.ix_(market.unit, market.unit)] + f.split @ f.split.T
+    corner = Corner(odds(), np.ones(len(K)), K, np.ones(len(K)))
+    centre = (f.mu[market.anchor] - scale)[market.unit]
     root = np.linalg.cholesky(K)
-    m = centre + np.random.default_rng(seeds[0]).standard_normal((n_draws, len(Z))) @ root.T
+    m = centre + np.random.default_rng(seeds[0]).standard_normal((n_draws, len(K))) @ root.T
     noise = np.random.default_rng(seeds[1]).standard_normal((n_draws, len(e)))
-    y = e.y + (noise @ np.linalg.cholesky(e.S).T if len(e) else noise)
+    y = e.y + noise @ np.linalg.cholesky(e.S).T
     factor = multiplier(corner, solve(e, corner, y=y, m=m, S=e.S))
     return CoverageDraws(
         "full Gaussian",
