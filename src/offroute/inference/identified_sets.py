@@ -20,6 +20,7 @@ _NEAR_WEEKS = 26.0
 #: Row of the ledger: part of the panel's tokens that is billed in the US, and its assumed error.
 US_PART_ROW = "soa_geo_us"
 _US_PART_SD = 0.03
+_T = 1e12
 
 
 def disclosed_range(market: Market, b: Benchmarks, week: int, *, china: bool) -> tuple[float, float]:
@@ -70,9 +71,16 @@ def disclosed_range(market: Market, b: Benchmarks, week: int, *, china: bool) ->
 
 
 def nested_table(
-    market: Market, b: Benchmarks, week: int, *, coverage_ratio: float | None = None
+    market: Market,
+    b: Benchmarks,
+    week: int,
+    *,
+    ceilings: bool = True,
+    coverage_ratio: float | None = None,
 ) -> pd.DataFrame:
     """Bound China against the US under assumptions of growing strength.
+
+    The population must contain what the panel sees, as the two of US customers do not.
 
     Parameters
     ----------
@@ -82,6 +90,8 @@ def nested_table(
         Figures about the population.
     week : int
         Index of the week.
+    ceilings : bool
+        Whether figures bound the population from above as well, or only a part of it.
     coverage_ratio : float, optional
         Lambda of the last row, such as its posterior median.
 
@@ -98,6 +108,8 @@ def nested_table(
     )
     china = disclosed_range(market, b, week, china=True)
     us = disclosed_range(market, b, week, china=False)
+    if not ceilings:
+        china, us = (china[0], np.inf), (us[0], np.inf)
     rows: list[dict[str, object]] = []
 
     def _add(name: str, low: float, high: float, note: str = "") -> None:
@@ -119,10 +131,7 @@ def nested_table(
     free = nested_bounds(panel)
     _add("Y >= X", free.low[-1], free.high[-1], "totals have no ceiling")
     ranges = {"volume_a": china, "volume_b": us}
-    note = (
-        f"China {china[0] / 1e12:.0f} to {china[1] / 1e12:.0f} T, US {us[0] / 1e12:.0f} to "
-        f"{us[1] / 1e12:.0f} T a week"
-    )
+    note = f"China {_span(china)}, US {_span(us)} a week"
     try:
         told = nested_bounds(panel, **ranges)
         _add("... and figures within their errors", told.low[-1], told.high[-1], note)
@@ -143,6 +152,11 @@ def nested_table(
         point = float(np.log(panel[0] / panel[1] / coverage_ratio))
         _add(f"Lambda = {coverage_ratio:.2f}, the posterior median", point, point)
     return pd.DataFrame(rows)
+
+
+def _span(x: tuple[float, float]) -> str:
+    least = f"{x[0] / _T:.0f}"
+    return f"at least {least} T" if x[1] == np.inf else f"{least} to {x[1] / _T:.0f} T"
 
 
 def us_customers(
@@ -172,7 +186,7 @@ def us_customers(
     --------
     >>> bounds, interval = us_customers(0.46, 0.8, sd=0.03)
     >>> [round(x, 3) for x in (*bounds, *interval)]
-    [0.325, 0.575, 0.283, 0.611]
+    [0.325, 0.575, 0.283, 0.61]
     """
     low, high = (float(x) for x in aggregation_bounds(share, part))
     step = 1e-4

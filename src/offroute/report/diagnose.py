@@ -1,0 +1,160 @@
+"""Diagnostics of a posterior in words."""
+
+import numpy as np
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from offroute.estimators.synthesis import Posterior
+from offroute.report.overturn import heading, plain_table
+
+_WEAK, _CONFLICT = 0.3, 3.0
+_MAX_K_HAT = 0.7
+_SHOWN = 6
+
+
+def diagnose_frame(
+    rows: pd.DataFrame,
+    families: pd.DataFrame,
+    labs: pd.DataFrame,
+    defect: pd.DataFrame,
+    proxy: pd.DataFrame,
+) -> pd.DataFrame:
+    """Put all diagnostics into one long table.
+
+    Parameters
+    ----------
+    rows, families, labs, defect, proxy : pandas.DataFrame
+        As `leave_one_out`, `family_reliability`, `lab_shrinkage`, `weekly_defect` and
+        `price_proxy_bias` return them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``kind`` (row, family, lab, week, phi), ``name``, ``measure``, ``value``.
+    """
+    parts = []
+    for kind, key, table in (
+        ("row", "id", rows.drop(columns=["family", "week"])),
+        ("family", "family", families),
+        ("lab", "lab", labs),
+        ("week", "week_start", defect),
+        ("phi", "phi", proxy),
+    ):
+        long = table.melt(id_vars=[key], var_name="measure", value_name="value")
+        name = long[key]
+        if str(name.dtype).startswith("datetime"):
+            name = name.dt.strftime("%Y-%m-%d")
+        parts.append(
+            pd.DataFrame(
+                {
+                    "kind": kind,
+                    "name": name.astype(str),
+                    "measure": long["measure"],
+                    "value": long["value"].astype(float),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def no_evidence(labs: pd.DataFrame) -> list[str]:
+    """Return the labs that have no benchmark of their own and that the prior drives.
+
+    Parameters
+    ----------
+    labs : pandas.DataFrame
+        As `offroute.inference.diagnostics.lab_shrinkage` returns it.
+
+    Returns
+    -------
+    list of str
+        Names, the least informed first.
+    """
+    weak = labs[(labs["rows"] == 0) & (labs["contraction"] < _WEAK)]
+    return [str(name) for name in weak.sort_values("contraction")["lab"]]
+
+
+def _size(x: float) -> str:
+    return f"{x:.1f}" if x < 100 else f"{x:.0f}"  # noqa: PLR2004 - digits
+
+
+def diagnose_view(
+    posterior: Posterior,
+    rows: pd.DataFrame,
+    families: pd.DataFrame,
+    labs: pd.DataFrame,
+    panel: tuple[pd.DataFrame, pd.DataFrame, pd.Timestamp],
+) -> RenderableType:
+    """Lay out the diagnostics.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        The fit.
+    rows, families, labs : pandas.DataFrame
+        As of `diagnose_frame`.
+    panel : tuple
+        Weekly defect, bias by the price proxy, and the Monday to speak of.
+
+    Returns
+    -------
+    rich renderable
+        Worst rows, families, labs, and what the panel's share is worth.
+    """
+    defect, proxy, monday = panel
+    inside = float((rows["z"].abs() < _CONFLICT).mean())
+    weak_rows = int(((rows["k_hat"] > _MAX_K_HAT) & ~rows["refitted"]).sum())
+    worst = rows.reindex(rows["z"].abs().sort_values(ascending=False).index).head(_SHOWN)
+    left = plain_table(("row left out", "family", "z", "k-hat"))
+    for _, row in worst.iterrows():
+        left.add_row(row["id"], row["family"], f"{row['z']:+.2f}", f"{row['k_hat']:.2f}")
+    unreliable = plain_table(("family", "rows", "P(unreliable)"))
+    for _, row in families.sort_values("p_unreliable", ascending=False).head(_SHOWN).iterrows():
+        unreliable.add_row(row["family"], f"{row['rows']}", f"{row['p_unreliable']:.3f}")
+    shrink = plain_table(("lab", "rows of its own", "contraction"))
+    for _, row in labs.sort_values("contraction", ascending=False).iterrows():
+        shrink.add_row(row["lab"], f"{row['rows']}", f"{row['contraction']:.2f}")
+    of_week = defect.set_index("week_start").loc[monday]
+    b = posterior.benchmarks
+    low, high = 100 * proxy["smub_share"].min(), 100 * proxy["smub_share"].max()
+    by_share = 100 * proxy[["mubp"]].agg(["min", "max"])["mubp"]
+    none = no_evidence(labs)
+    return Group(
+        *heading(b.population, f"Diagnostics, week of {monday:%Y-%m-%d}"),
+        "",
+        Text(
+            f"{len(b)} benchmarks in {len(b.families)} families, {posterior.ess:.0f} effective "
+            f"draws, k-hat {max(posterior.k_hat, 0):.2f}, log evidence "
+            f"{posterior.log_evidence:.1f}. {inside:.1%} of rows left out lie within |z| < 3"
+            + (f"; {weak_rows} need --refit (k-hat above .7)." if weak_rows else ".")
+        ),
+        "",
+        left,
+        "",
+        unreliable,
+        Text(f"(prior {posterior.prior.p_unreliable:g}; at most one family at a time)", style="dim"),
+        "",
+        shrink,
+        Text(
+            "No evidence of their own, driven by group and prior: "
+            + (", ".join(none) or "no lab")
+            + ".",
+        ),
+        "",
+        Text(
+            f"The panel's share {of_week['panel_share']:.3f} of China in China and the US covers "
+            f"{of_week['coverage']:.2%} of their tokens. Data defect correlation "
+            f"{of_week['ddc']:.3f} [{of_week['ddc_low']:.3f}, {of_week['ddc_high']:.3f}]: its error "
+            f"is that of {_size(of_week['n_eff'])} [{_size(of_week['n_eff_low'])}, "
+            f"{_size(of_week['n_eff_high'])}] randomly drawn tokens."
+        ),
+        Text(
+            f"Through price, selection would make China's share on the panel {low:.0f} (SMUB at "
+            f"phi 0) to {high:.0f} points (phi 1) too large, as a proportion {by_share['min']:.0f} "
+            f"to {by_share['max']:.0f} (MUBP); the posterior says "
+            f"{100 * proxy['posterior'].iloc[0]:.0f}. The market's mean price is the model's: no "
+            "evidence of its own."
+        ),
+        "",
+    )
