@@ -12,8 +12,8 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 # Each module registers its command; this is their order in `--help`.
-from offroute.cli import correct, series, trend, sensitivity, bounds, diagnose, estimators  # isort: skip
+from offroute.cli import correct, summary, series, trend, sensitivity, bounds, diagnose, estimators  # isort: skip
 from offroute.cli import audit, ledger  # isort: skip
 from offroute.cli.app import app
 
-__all__ = ["app", "audit", "bounds", "correct", "diagnose", "estimators", "ledger", "sensitivity", "series", "trend"]
+__all__ = ["app", "audit", "bounds", "correct", "diagnose", "estimators", "ledger", "sensitivity", "series", "summary", "trend"]

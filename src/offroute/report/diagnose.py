@@ -8,7 +8,7 @@ from rich.text import Text
 from offroute.estimators.synthesis import Posterior
 from offroute.report.overturn import heading, plain_table
 
-_WEAK, _CONFLICT = 0.3, 3.0
+_CONFLICT = 3.0
 _MAX_K_HAT = 0.7
 _SHOWN = 6
 
@@ -59,7 +59,7 @@ def diagnose_frame(
 
 
 def no_evidence(labs: pd.DataFrame) -> list[str]:
-    """Return the labs that have no benchmark of their own and that the prior drives.
+    """Return the labs that have no benchmark of their own.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def no_evidence(labs: pd.DataFrame) -> list[str]:
     list of str
         Names, the least informed first.
     """
-    weak = labs[(labs["rows"] == 0) & (labs["contraction"] < _WEAK)]
-    return [str(name) for name in weak.sort_values("contraction")["lab"]]
+    weak = labs[labs["rows"] == 0]
+    return [str(name) for name in weak.sort_values("contraction", kind="stable")["lab"]]
 
 
 def _size(x: float) -> str:
@@ -137,9 +137,9 @@ def diagnose_view(
         "",
         shrink,
         Text(
-            "No evidence of their own, driven by group and prior: "
-            + (", ".join(none) or "no lab")
-            + ".",
+            "No evidence of their own, so that their level is their group's give or take the "
+            "spread between labs: " + (", ".join(none) or "no lab") + ". Contraction is 1 less "
+            "posterior over prior variance of a lab's log volume; most of the prior's is common."
         ),
         "",
         Text(

@@ -115,3 +115,120 @@ def estimators_figure(table: pd.DataFrame, *, source: str) -> "Figure":
             ax.tick_params(axis="y", length=0)
         source_line(figure, source)
     return figure
+
+
+def overturn_figure(
+    grid: pd.DataFrame, steps: pd.DataFrame, *, level: float, source: str
+) -> "Figure":
+    """Draw what would have to be true for China to lead, and what moves the ratio.
+
+    Parameters
+    ----------
+    grid : pandas.DataFrame
+        As `offroute.inference.overturn.contour_frame` returns it.
+    steps : pandas.DataFrame
+        As `offroute.report.overturn.steps_frame` returns it, with ``population`` and ``week``.
+    level : float
+        Probability of the intervals.
+    source : str
+        Line under the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left: P(China leads) when what the panel does not see of either side is larger or smaller
+        than estimated, with the line on which the order flips. Right: steps from the chart to the
+        corrected ratio.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+    """
+    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    from offroute.report.style import MUTED, RC, source_line  # noqa: PLC0415 - likewise
+
+    check_columns(grid, ["factor_china", "factor_us_closed", "p_china_leads"], name="grid")
+    check_columns(steps, ["mechanism", "step", "low", "high", "population", "week"], name="steps")
+    with rc_context(RC):
+        figure = Figure(figsize=(11.4, 4.9))
+        left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.12))
+        figure.subplots_adjust(left=0.065, right=0.985, top=0.8, bottom=0.15, wspace=0.72)
+        figure.text(
+            0.01, 0.97, f"What could overturn the week of {steps['week'].iloc[0]}, "
+            f"{steps['population'].iloc[0]}", fontsize=12, weight="bold", va="top",
+        )  # fmt: skip
+        figure.text(
+            0.01, 0.91, "Left: probability that China leads if the unseen part of either side is "
+            "larger or smaller than estimated. Right: what moves the ratio of China to the US "
+            f"({level:.0%} intervals).", color=MUTED, va="top",
+        )  # fmt: skip
+        _contour_panel(left, grid)
+        _steps_panel(right, steps)
+        source_line(figure, source)
+    return figure
+
+
+def _contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
+    """Filled contours of the probability over the two factors, on log axes."""
+    from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
+
+    from offroute.report.style import COLOURS, INK  # noqa: PLC0415 - likewise
+
+    table = grid.pivot(index="factor_china", columns="factor_us_closed", values="p_china_leads")
+    x, y, p = table.columns.to_numpy(), table.index.to_numpy(), table.to_numpy()
+    levels = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+    blue, orange = COLOURS["US"], COLOURS["China"]
+    shades = [(blue, 0.55), (blue, 0.3), (blue, 0.12), (orange, 0.12), (orange, 0.3), (orange, 0.55)]
+    ax.contourf(x, y, p, levels=levels, colors=shades)
+    if p.min() < 0.5 < p.max():  # noqa: PLR2004 - the order flips
+        ax.contour(x, y, p, levels=[0.5], colors=[INK], linewidths=1.4)
+    lines = ax.contour(x, y, p, levels=[0.05, 0.25, 0.75, 0.95], colors=[INK], linewidths=0.5)
+    ax.clabel(lines, fmt="%.2f", fontsize=7)
+    ax.plot(1.0, 1.0, "o", color=INK, markersize=5)
+    ax.annotate(
+        "the estimate", (1.0, 1.0), xytext=(6, 5), textcoords="offset points", fontsize=8
+    )
+    for axis, set_scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
+        set_scale("log")
+        axis.set_ticks([0.25, 0.5, 1.0, 2.0, 4.0])
+        axis.set_major_formatter(FuncFormatter(lambda v, _: f"x {v:g}"))
+        axis.set_minor_locator(NullLocator())
+    ax.set_xlabel("closed US models off the panel, times the estimate", fontsize=8)
+    ax.set_ylabel("Chinese models off the panel, times the estimate", fontsize=8)
+    ax.set_title("P(China leads)", loc="left", fontsize=9.5, color=INK, pad=6)
+
+
+def _steps_panel(ax: "Axes", steps: pd.DataFrame) -> None:
+    """Waterfall of the ratio from top to bottom."""
+    from offroute.report.style import CORRECTED, INK, MUTED, PANEL  # noqa: PLC0415 - an extra
+
+    at = 0.0
+    edges = [1.0]
+    last = len(steps) - 1
+    for place, (_, row) in enumerate(steps.iterrows()):
+        if place in (0, last):
+            ratio = float(np.exp(row["step"]))
+            ax.plot(ratio, place, "o", color=PANEL if place == 0 else CORRECTED, markersize=8)
+            ax.annotate(
+                f"{ratio:.2f}", (ratio, place), xytext=(-8, 0), textcoords="offset points",
+                fontsize=8.5, va="center", ha="right", weight="bold",
+            )  # fmt: skip
+            at = float(row["step"])
+            edges.append(ratio)
+            continue
+        ends = np.exp([at, at + row["step"]])
+        ax.hlines(place, ends[0], ends[1], color=MUTED, linewidth=7, alpha=0.45)
+        low, high = np.exp(at + row["low"]), np.exp(at + row["high"])
+        ax.hlines(place, low, high, color=INK, linewidth=1.1)
+        ax.plot(ends[1], place, "|", color=INK, markersize=9)
+        ax.vlines(ends[1], place, place + 1, color=PANEL, linewidth=0.7, linestyle=":")
+        edges += [low, high]
+        at += float(row["step"])
+    _ratio_axis(ax, min(edges), max(edges))
+    ax.set_yticks(np.arange(len(steps)), list(steps["mechanism"]), color=INK)
+    ax.set_ylim(len(steps) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.set_title("China : US, from the chart to the market", loc="left", fontsize=9.5, color=INK)

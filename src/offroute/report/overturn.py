@@ -1,5 +1,7 @@
 """What could overturn the answer, in words: bounds, robustness, priors, mechanisms."""
 
+import json
+
 import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
@@ -10,6 +12,7 @@ from offroute.inference.overturn import Overturn
 from offroute.inference.power_scaling import THRESHOLD
 from offroute.inference.waterfall import Waterfall
 from offroute.measurement.populations import population
+from offroute.report.files import frame_to_records
 
 _SETTLED = 1e-4
 _FAR = 1e4
@@ -203,3 +206,80 @@ def steps_view(frame: pd.DataFrame, level: float) -> RenderableType:
                 f"{np.exp(row['least']):.2f} to {np.exp(row['most']):.2f}",
             )
     return view
+
+
+def overturn_view(
+    found: Overturn, steps: pd.DataFrame, s_cm: float, level: float
+) -> RenderableType:
+    """Lay out robustness, prior and mechanisms.
+
+    Parameters
+    ----------
+    found : Overturn
+        As `offroute.inference.overturn.overturn` returns it.
+    steps : pandas.DataFrame
+        As of `steps_frame`.
+    s_cm : float
+        Prior sd of the error common to one country's disclosures.
+    level : float
+        Probability of the intervals.
+
+    Returns
+    -------
+    rich renderable
+        Sentences and a table.
+    """
+    return Group(
+        "",
+        *[Text(line) for line in overturn_lines(found, s_cm)],
+        "",
+        steps_view(steps, level),
+        Text(
+            "Factors on China : US, averaged over all orders of the mechanisms; they multiply to "
+            "the corrected ratio (a geometric mean, not the median).",
+            style="dim",
+        ),
+        "",
+    )
+
+
+def overturn_json(found: Overturn, tables: dict[str, pd.DataFrame]) -> str:
+    """Return robustness, prior and tables as a JSON document.
+
+    Parameters
+    ----------
+    found : Overturn
+        As `offroute.inference.overturn.overturn` returns it.
+    tables : dict of str to pandas.DataFrame
+        Tables by name.
+
+    Returns
+    -------
+    str
+        JSON with a final newline.
+    """
+    r = found.robustness
+    document: dict[str, object] = {
+        "robustness": [
+            {"p_china_leads": p, "common_bias_log": b, "common_bias_sd": sd}
+            for p, b, sd in zip(
+                r.probability.tolist(), r.bias.tolist(), r.in_sd.tolist(), strict=True
+            )
+        ],
+        "response": found.response,
+        "prior_pull": found.prior_pull,
+        "prior_pull_sd": found.prior_pull_sd,
+        "power_scaling": {
+            name: {
+                "prior": float(p.prior[0]),
+                "likelihood": float(p.likelihood[0]),
+                "prior_shift": float(p.prior_shift[0]),
+                "likelihood_shift": float(p.likelihood_shift[0]),
+                "diagnosis": p.diagnosis[0],
+            }
+            for name, p in found.power.items()
+        },
+    }
+    finite = {k: v.replace([np.inf, -np.inf], np.nan) for k, v in tables.items()}
+    document |= {name: frame_to_records(frame) for name, frame in finite.items()}
+    return json.dumps(document, indent=1) + "\n"
