@@ -16,4 +16,16 @@ from offroute.cli import correct, summary, series, trend, sensitivity, bounds, d
 from offroute.cli import audit, ledger  # isort: skip
 from offroute.cli.app import app
 
-__all__ = ["app", "audit", "bounds", "correct", "diagnose", "estimators", "ledger", "sensitivity", "series", "summary", "trend"]
+__all__ = [
+    "app",
+    "audit",
+    "bounds",
+    "correct",
+    "diagnose",
+    "estimators",
+    "ledger",
+    "sensitivity",
+    "series",
+    "summary",
+    "trend",
+]

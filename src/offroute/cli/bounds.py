@@ -57,7 +57,10 @@ def bounds(  # numpydoc ignore=PR01
     check_probability(level, name="level")
     market = load_market(data)
     day = latest_full_week(market) if week is None else week
-    index, monday = week_index(market, day), pd.Timestamp(str(market.weeks[week_index(market, day)]))
+    index, monday = (
+        week_index(market, day),
+        pd.Timestamp(str(market.weeks[week_index(market, day)])),
+    )
     ledger, models = load_ledger(data), load_models(data)
     found = identify_population(population, week=day, market=market, data_dir=data)
     # What is sold through APIs is a part of what is used when self-hosting counts as well.
@@ -71,9 +74,7 @@ def bounds(  # numpydoc ignore=PR01
             population, weeks=(day,), market=market, rng=seed, data_dir=data
         )
         point = contest(volumes(posterior, index)).undersampling[1]
-    nested = nested_table(
-        market, b, index, ceilings=part_of == population, coverage_ratio=point
-    )
+    nested = nested_table(market, b, index, ceilings=part_of == population, coverage_ratio=point)
     if population.startswith("us-"):
         # The panel is no part of these populations, so that Y >= X does not hold for them.
         nested = nested.iloc[:1]

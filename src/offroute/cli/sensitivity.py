@@ -76,7 +76,9 @@ def sensitivity(  # numpydoc ignore=PR01
         json_file: overturn_json(found, {"scenarios": table, "steps": steps, "contour": grid}),
     }
     if plot_file is not None:
-        figure = overturn_figure(grid, steps, level=level, source=sidecar_of("usage", data).citation)
+        figure = overturn_figure(
+            grid, steps, level=level, source=sidecar_of("usage", data).citation
+        )
         contents[plot_file] = figure_bytes(figure, plot_file.suffix)
     write_atomic({path: content for path, content in contents.items() if path is not None})
     news = value_of_information(v)

@@ -23,7 +23,9 @@ _US_PART_SD = 0.03
 _T = 1e12
 
 
-def disclosed_range(market: Market, b: Benchmarks, week: int, *, china: bool) -> tuple[float, float]:
+def disclosed_range(
+    market: Market, b: Benchmarks, week: int, *, china: bool
+) -> tuple[float, float]:
     r"""Range of the total of one side that its figures allow.
 
     Every figure is an interval :math:`[v/F, vF]` with :math:`\log F = 1.645 \sqrt{s^2 + q^2}`. The
@@ -198,9 +200,7 @@ def us_customers(
     return (low, high), (max(found.low, 0.0), min(found.high, 1.0))
 
 
-def truncation_table(
-    audit: pd.DataFrame, hidden: pd.DataFrame, week: pd.Timestamp
-) -> pd.DataFrame:
+def truncation_table(audit: pd.DataFrame, hidden: pd.DataFrame, week: pd.Timestamp) -> pd.DataFrame:
     """Bound the panel's own ratio: models outside the day's top 50, and stealth models.
 
     Parameters

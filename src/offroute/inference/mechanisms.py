@@ -98,7 +98,9 @@ def mechanism_steps(
         volume = np.where(moved, model, now)
         Y = X + np.exp(volume + u)
         R = np.log(Y[:, china].sum(axis=1) / Y[:, us].sum(axis=1))
-        out: FloatArray = R - (named - chart) * (CHART not in on) - (full - named) * (REST not in on)
+        out: FloatArray = (
+            R - (named - chart) * (CHART not in on) - (full - named) * (REST not in on)
+        )
         return out
 
     return waterfall(names, _corrected, level=level)

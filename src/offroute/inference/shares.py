@@ -112,12 +112,29 @@ def coverage_volumes(draws: CoverageDraws, week: int) -> Volumes:
     return _collect(draws.market, draws.Y[:, found[0]], week, draws.population, draws.last)
 
 
-def _collect(market: Market, Y: FloatArray, week: int, population: str, last: int) -> Volumes:
-    X = np.append(market.X[week], market.stealth[week])
-    extra = np.full((len(Y), 1), market.stealth[week])
+def cell_labels(market: Market) -> pd.DataFrame:
+    """Return the labels of the cells in every partition.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``group``, ``lab``, ``tier``, ``origin``, ``weights``, one row per cell.
+    """
     labels = pd.DataFrame({"group": market.groups, "lab": market.labs, "tier": market.tiers})
     labels["origin"] = labels["group"].map(lambda g: g if g == "Rest of world" else g.split(" ")[0])
     labels["weights"] = np.where(labels["group"].str.endswith("closed"), "closed", "open")
+    return labels
+
+
+def _collect(market: Market, Y: FloatArray, week: int, population: str, last: int) -> Volumes:
+    X = np.append(market.X[week], market.stealth[week])
+    extra = np.full((len(Y), 1), market.stealth[week])
+    labels = cell_labels(market)
     labels.loc[len(labels)] = "Stealth"
     return Volumes(
         population=population,

@@ -73,9 +73,7 @@ def _triple(x: FloatArray, level: float) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
-def trend_report(
-    posterior: Posterior, *, base: int, week: int, level: float = 0.9
-) -> TrendReport:
+def trend_report(posterior: Posterior, *, base: int, week: int, level: float = 0.9) -> TrendReport:
     """Say what is known of the trend between two weeks.
 
     Parameters
@@ -127,9 +125,7 @@ def trend_report(
         base=days[base],
         week=days[week],
         growth=growth_rates(series, days[[base, week]], level=level),
-        drift=drift_bounds(
-            panel, weeks, drift=bound, base=int(at[0]), drift_draws=lambda_drift
-        ),
+        drift=drift_bounds(panel, weeks, drift=bound, base=int(at[0]), drift_draws=lambda_drift),
         weeks=weeks,
         drift_bound=bound,
         change=_triple(change, level),

@@ -133,7 +133,9 @@ def diagnose_view(
         left,
         "",
         unreliable,
-        Text(f"(prior {posterior.prior.p_unreliable:g}; at most one family at a time)", style="dim"),
+        Text(
+            f"(prior {posterior.prior.p_unreliable:g}; at most one family at a time)", style="dim"
+        ),
         "",
         shrink,
         Text(

@@ -52,9 +52,7 @@ def estimators_view(table: pd.DataFrame) -> RenderableType:
         beliefs.add_column(heading, overflow="fold")
     for _, row in table.iterrows():
         beliefs.add_row(row["estimator"], row["K"], row["S"], row["implies"])
-    notes = [
-        f"Refused: {row['refused']}" for _, row in table[table["refused"] != ""].iterrows()
-    ]
+    notes = [f"Refused: {row['refused']}" for _, row in table[table["refused"] != ""].iterrows()]
     for _, row in answered[answered["j"].notna()].iterrows():
         verdict = "rejected" if row["j_p"] < 0.01 else "not rejected"  # noqa: PLR2004 - 1 %
         notes.append(

@@ -181,16 +181,21 @@ def _contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
     x, y, p = table.columns.to_numpy(), table.index.to_numpy(), table.to_numpy()
     levels = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
     blue, orange = COLOURS["US"], COLOURS["China"]
-    shades = [(blue, 0.55), (blue, 0.3), (blue, 0.12), (orange, 0.12), (orange, 0.3), (orange, 0.55)]
+    shades = [
+        (blue, 0.55),
+        (blue, 0.3),
+        (blue, 0.12),
+        (orange, 0.12),
+        (orange, 0.3),
+        (orange, 0.55),
+    ]
     ax.contourf(x, y, p, levels=levels, colors=shades)
     if p.min() < 0.5 < p.max():  # noqa: PLR2004 - the order flips
         ax.contour(x, y, p, levels=[0.5], colors=[INK], linewidths=1.4)
     lines = ax.contour(x, y, p, levels=[0.05, 0.25, 0.75, 0.95], colors=[INK], linewidths=0.5)
     ax.clabel(lines, fmt="%.2f", fontsize=7)
     ax.plot(1.0, 1.0, "o", color=INK, markersize=5)
-    ax.annotate(
-        "the estimate", (1.0, 1.0), xytext=(6, 5), textcoords="offset points", fontsize=8
-    )
+    ax.annotate("the estimate", (1.0, 1.0), xytext=(6, 5), textcoords="offset points", fontsize=8)
     for axis, set_scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
         set_scale("log")
         axis.set_ticks([0.25, 0.5, 1.0, 2.0, 4.0])

@@ -10,7 +10,7 @@ from rich.text import Text
 from offroute.inference.identification import Identification
 from offroute.report.correct import unidentified_view
 from offroute.report.files import frame_to_records
-from offroute.report.overturn import plain_table
+from offroute.report.overturn import heading, plain_table
 
 
 def summary_view(
@@ -30,54 +30,55 @@ def summary_view(
     rich renderable
         Who leads by week, when the lead began, and what is not identified.
     """
-    view = plain_table(
-        (
-            "population, week",
-            "panel",
-            f"China : US, {level:.0%} interval",
-            "Lambda",
-            "P(China leads)",
-            "P(> US closed)",
-            "",
-        )
-    )
-    for _, row in answers.iterrows():
-        view.add_row(
-            f"{row['population']} {row['week']}",
-            f"{row['observed']:.2f}",
-            f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]",
-            f"{row['lambda']:.2f} [{row['lambda_low']:.2f}, {row['lambda_high']:.2f}]",
-            f"{row['p_china_leads']:.3f}",
-            f"{row['p_china_leads_closed']:.3f}",
-            "extrapolated" if row["extrapolated"] else "",
-        )
     dates = [c.removeprefix("by_") for c in leads if c.startswith("by_") and c[-5:] != "_most"]
-    when = plain_table(
-        (
-            "China's lead begins",
-            "before the panel",
-            "in it",
-            "unfinished",
-            "never",
-            *[f"by {d}" for d in dates],
+    parts: list[RenderableType] = []
+    for name in dict.fromkeys(answers["population"]):
+        rows = answers[answers["population"] == name]
+        view = plain_table(
+            (
+                "week",
+                "panel",
+                f"China : US, {level:.0%}",
+                "Lambda",
+                "P(China leads)",
+                "> US closed",
+                "",
+            )
         )
-    )
-    for _, row in leads.iterrows():
-        when.add_row(
-            f"{row['population']}, over {row['against']}, {row['lead']}",
-            *[f"{row[c]:.3f}" for c in ("left_censored", "inside", "right_censored", "never")],
-            *[f"{row[f'by_{d}']:.3f}" for d in dates],
+        for _, row in rows.iterrows():
+            view.add_row(
+                row["week"],
+                f"{row['observed']:.2f}",
+                f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]",
+                f"{row['lambda']:.2f} [{row['lambda_low']:.2f}, {row['lambda_high']:.2f}]",
+                f"{row['p_china_leads']:.3f}",
+                f"{row['p_china_leads_closed']:.3f}",
+                "extrapolated" if row["extrapolated"] else "",
+            )
+        when = plain_table(
+            (
+                "P(China's lead begins)",
+                "from the first week",
+                "later",
+                "unfinished",
+                "never",
+                *[f"by {d}" for d in dates],
+            )
         )
+        for _, row in leads[leads["population"] == name].iterrows():
+            when.add_row(
+                f"over {row['against']}, {row['lead']}",
+                *[f"{row[c]:.3f}" for c in ("left_censored", "inside", "right_censored", "never")],
+                *[f"{row[f'by_{d}']:.3f}" for d in dates],
+            )
+        parts += [*heading(str(name), "China against the US"), "", view, "", when, ""]
     last = str(answers["week"].iloc[-1]) if len(answers) else ""
     return Group(
-        Text("China against the US in every population", style="bold"),
-        "",
-        view,
-        "",
-        when,
+        *parts,
         Text(
-            "Probabilities of the week in which the lead begins, from joint weekly paths; "
-            "'by' counts leads before the panel, and not the unfinished ones.",
+            "The week in which the lead begins comes from joint weekly paths; 'by' counts leads "
+            "from the first week on, and not the unfinished ones. A lead from the first week "
+            "began on or before it.",
             style="dim",
         ),
         "",
