@@ -20,8 +20,8 @@ from offroute.estimators.lattice import (
 from offroute.estimators.presets import (
     NAMES,
     carried_evidence,
-    coverage_draws,
     covariates,
+    coverage_draws,
     estimate,
     full_gaussian,
     one_per_lab,

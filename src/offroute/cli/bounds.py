@@ -101,10 +101,10 @@ def bounds(  # numpydoc ignore=PR01
         h = np.quantile(self_hosting_break_even(v), [0.05, 0.5, 0.95])
         R = log_ratio(v, against="US closed")
         notes.append(
-            "Self-hosting can only add to open weights. From world-external-api: the ratio of China "
-            f"to closed US models is at least {np.exp(np.median(R)):.2f} (median), P(China > US "
-            f"closed) at least {(R > 0).mean():.3f}; China leads all US models only if self-hosted "
-            "tokens of Chinese open weights exceed "
+            "Self-hosting can only add to open weights. From world-external-api: the ratio of "
+            f"China to closed US models is at least {np.exp(np.median(R)):.2f} (median), "
+            f"P(China > US closed) at least {(R > 0).mean():.3f}; China leads all US models only "
+            "if self-hosted tokens of Chinese open weights exceed "
             f"{h[1]:.1f} [{h[0]:.1f}, {h[2]:.1f}] times those sold through APIs, more if US "
             "weights are self-hosted as well."
         )

@@ -9,7 +9,7 @@ from offroute._checks import check_probability
 from offroute.cli.app import Csv, Data, Json, One, app, console, refusals
 from offroute.inference.pipeline import correct as correct_population
 from offroute.inference.pipeline import load_market
-from offroute.inference.trends import trend_report
+from offroute.inference.trends import check_window, trend_report
 from offroute.measurement.market import latest_full_week, week_index
 from offroute.report.files import frame_to_csv, frame_to_json, write_atomic
 from offroute.report.trend import trend_frame, trend_view
@@ -38,6 +38,7 @@ def trend(  # numpydoc ignore=PR01
     market = load_market(data)
     day = latest_full_week(market) if week is None else week
     ends = week_index(market, since), week_index(market, day)
+    check_window(market, *ends)
     posterior = correct_population(population, market=market, rng=seed, data_dir=data)
     report = trend_report(posterior, base=ends[0], week=ends[1], level=level)
     table = trend_frame(report)

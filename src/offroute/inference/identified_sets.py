@@ -132,21 +132,25 @@ def nested_table(
     _add("no figure, no assumption", -np.inf, np.inf)
     free = nested_bounds(panel)
     _add("Y >= X", free.low[-1], free.high[-1], "totals have no ceiling")
-    ranges = {"volume_a": china, "volume_b": us}
     note = f"China {_span(china)}, US {_span(us)} a week"
     try:
-        told = nested_bounds(panel, **ranges)
+        told = nested_bounds(panel, volume_a=china, volume_b=us)
         _add("... and figures within their errors", told.low[-1], told.high[-1], note)
     except InfeasibleMargins:
         _add("... and figures within their errors", np.nan, np.nan, "refuted by the figures")
-        ranges = {}
-    attempts: list[tuple[str, dict[str, object]]] = [
-        ("... and China covered at least as well", {"better_covered": "a"}),
-    ]
-    attempts += [(f"... or coverage odds within a factor of {g:g}", {"gamma": g}) for g in GAMMAS]
-    for name, assumed in attempts:
+        china = us = (0.0, np.inf)
+    for gamma in (None, *GAMMAS):
+        name = "... and China covered at least as well"
+        if gamma is not None:
+            name = f"... or coverage odds within a factor of {gamma:g}"
         try:
-            found = nested_bounds(panel, **ranges, **assumed)  # type: ignore[arg-type]
+            found = nested_bounds(
+                panel,
+                volume_a=china,
+                volume_b=us,
+                better_covered="a" if gamma is None else None,
+                gamma=gamma,
+            )
             _add(name, found.low[-1], found.high[-1])
         except InfeasibleMargins:
             _add(name, np.nan, np.nan, "refuted by the figures")
@@ -200,6 +204,12 @@ def us_customers(
     return (low, high), (max(found.low, 0.0), min(found.high, 1.0))
 
 
+def _numbers(audit: pd.DataFrame, week: pd.Timestamp) -> dict[str, float]:
+    columns = ["top_china", "top_us", "china", "us", "stealth", "unnamed"]
+    values = audit.loc[audit["week_start"] == week, columns].to_numpy(dtype=np.float64)[0]
+    return dict(zip(columns, values.tolist(), strict=True))
+
+
 def truncation_table(audit: pd.DataFrame, hidden: pd.DataFrame, week: pd.Timestamp) -> pd.DataFrame:
     """Bound the panel's own ratio: models outside the day's top 50, and stealth models.
 
@@ -220,21 +230,20 @@ def truncation_table(audit: pd.DataFrame, hidden: pd.DataFrame, week: pd.Timesta
         50th model where daily data exist, else all of it either way), and with stealth either way
         as well.
     """
-    row = audit.set_index("week_start").loc[week]
+    row = _numbers(audit, week)
     of_week = hidden[hidden["week_start"] == week].set_index("class")
-    rest = float(row["unnamed"])
+    rest = row["unnamed"]
     if len(of_week):
         cn, us = (
-            (float(of_week.loc[c, "low"]), float(of_week.loc[c, "high"])) for c in ("China", "US")
+            (float(of_week["low"].loc[c]), float(of_week["high"].loc[c])) for c in ("China", "US")
         )
         how = "each hidden model of a day at most the 50th model's tokens"
     else:
         cn = us = (0.0, rest)
         how = "no daily data: all of it either way"
-    stealth = float(row["stealth"])
-    china, usa = float(row["china"]), float(row["us"])
+    stealth, china, usa = row["stealth"], row["china"], row["us"]
     named = china / usa
-    press = float(row["top_china"] / row["top_us"])
+    press = row["top_china"] / row["top_us"]
     low, high = ratio_bounds(china, usa, hidden_a=cn, hidden_b=us)
     # Unassigned tokens go to one side or the other, never to both.
     far = (

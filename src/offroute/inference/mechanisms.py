@@ -3,7 +3,7 @@ r"""Which mechanism moves the ratio by how much, from the press's chart to the c
 With the panel's volume V of a unit in the week, the naive ratio is that of the totals
 :math:`V_l (1 + e^{b})` with one b for all. Mechanisms switch on the parts of the model's
 :math:`\log D_l = \log V'_l + u_l`: effects of closed weights and of Chinese origin, differences
-between labs, surges of the panel that do not happen elsewhere, labs that it hardly shows, and drift.
+between labs, surges of the panel that do not happen elsewhere, labs that it hardly shows, drift.
 """
 
 import numpy as np
@@ -76,7 +76,7 @@ def mechanism_steps(
     anchor = sum_units(f, market.Xs[market.anchor])
     with np.errstate(divide="ignore"):
         now, model = np.log(X), np.log(anchor) + draws.beta * f.rise[week]
-    hardly = X < prior.quiet * X.sum()
+    hardly = prior.quiet * X.sum() > X
     china = np.array([GROUPS[g].startswith("China") for g in f.group])
     us = np.array([GROUPS[g].startswith("US") for g in f.group])
     row = audit.set_index("week_start").loc[pd.Timestamp(str(market.weeks[week]))]

@@ -198,7 +198,8 @@ def log_likelihood(posterior: Posterior) -> FloatArray:
         out[of] = _normal(error[of], S)
     gain = conditional_errors(posterior).gain
     odds = prior.p_unreliable / (1 - prior.p_unreliable)
-    return out + np.log1p(odds * np.exp(gain).sum(axis=1))
+    total: FloatArray = out + np.log1p(odds * np.exp(gain).sum(axis=1))
+    return total
 
 
 def log_priors(posterior: Posterior) -> dict[str, FloatArray]:

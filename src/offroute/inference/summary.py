@@ -103,7 +103,7 @@ def answer_table(
             )
         for against in ("US", "US closed"):
             for lead, when in lead_weeks(posterior, closed_only=against != "US").items():
-                by = {}
+                by: dict[str, float] = {}
                 for monday in mondays:
                     least, most = probability_by(when, monday)
                     by |= {f"by_{monday}": least, f"by_{monday}_most": most}

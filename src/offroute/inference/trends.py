@@ -11,6 +11,7 @@ from offroute.exceptions import UsageError
 from offroute.inference.crossing import Crossing, crossing
 from offroute.inference.paths import log_ratio_paths, volume_paths
 from offroute.inference.trend import DriftBounds, Growth, drift_bounds, growth_rates, like_with_like
+from offroute.measurement.market import Market
 
 #: Factors between the coverages of Chinese and US open weights that are tried.
 OPEN_FACTORS = (1.5, 2.0, 3.0, 5.0)
@@ -73,6 +74,30 @@ def _triple(x: FloatArray, level: float) -> tuple[float, float, float]:
     return float(low), float(middle), float(high)
 
 
+def check_window(market: Market, base: int, week: int) -> None:
+    """Refuse a base week that is not before the other.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+    base, week : int
+        Indices of the two weeks.
+
+    Raises
+    ------
+    UsageError
+        If the base week is not before the other.
+    """
+    if not base < week:
+        raise UsageError(
+            "since",
+            got=f"{market.weeks[base]} to {market.weeks[week]}",
+            rule="the base week must come before the week",
+            next_step="Choose an earlier base week.",
+        )
+
+
 def trend_report(posterior: Posterior, *, base: int, week: int, level: float = 0.9) -> TrendReport:
     """Say what is known of the trend between two weeks.
 
@@ -96,13 +121,7 @@ def trend_report(posterior: Posterior, *, base: int, week: int, level: float = 0
         If the base week is not before the other.
     """
     market, drawn = posterior.market, posterior.draws.weeks
-    if not base < week:
-        raise UsageError(
-            "since",
-            got=f"{market.weeks[base]} to {market.weeks[week]}",
-            rule="the base week must come before the week",
-            next_step="Choose an earlier base week.",
-        )
+    check_window(market, base, week)
     weeks, paths, panel = log_ratio_paths(posterior, market.is_china, market.is_us)
     days = market.weeks.astype("datetime64[D]")
     at = np.searchsorted(weeks, days[[base, week]])

@@ -1,6 +1,5 @@
 """Diagnostics of a posterior in words."""
 
-import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -115,7 +114,8 @@ def diagnose_view(
     shrink = plain_table(("lab", "rows of its own", "contraction"))
     for _, row in labs.sort_values("contraction", ascending=False).iterrows():
         shrink.add_row(row["lab"], f"{row['rows']}", f"{row['contraction']:.2f}")
-    of_week = defect.set_index("week_start").loc[monday]
+    here = defect[defect["week_start"] == monday].drop(columns="week_start").iloc[0]
+    of_week = {str(name): float(value) for name, value in here.items()}
     b = posterior.benchmarks
     low, high = 100 * proxy["smub_share"].min(), 100 * proxy["smub_share"].max()
     by_share = 100 * proxy[["mubp"]].agg(["min", "max"])["mubp"]
@@ -147,8 +147,8 @@ def diagnose_view(
         Text(
             f"The panel's share {of_week['panel_share']:.3f} of China in China and the US covers "
             f"{of_week['coverage']:.2%} of their tokens. Data defect correlation "
-            f"{of_week['ddc']:.3f} [{of_week['ddc_low']:.3f}, {of_week['ddc_high']:.3f}]: its error "
-            f"is that of {_size(of_week['n_eff'])} [{_size(of_week['n_eff_low'])}, "
+            f"{of_week['ddc']:.3f} [{of_week['ddc_low']:.3f}, {of_week['ddc_high']:.3f}]: its "
+            f"error is that of {_size(of_week['n_eff'])} [{_size(of_week['n_eff_low'])}, "
             f"{_size(of_week['n_eff_high'])}] randomly drawn tokens."
         ),
         Text(

@@ -172,7 +172,7 @@ def overturn_figure(
 
 
 def _contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
-    """Filled contours of the probability over the two factors, on log axes."""
+    """Draw filled contours of the probability over the two factors, on log axes."""
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
 
     from offroute.report.style import COLOURS, INK  # noqa: PLC0415 - likewise

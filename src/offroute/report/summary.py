@@ -30,7 +30,8 @@ def summary_view(
     rich renderable
         Who leads by week, when the lead began, and what is not identified.
     """
-    dates = [c.removeprefix("by_") for c in leads if c.startswith("by_") and c[-5:] != "_most"]
+    names = [str(c) for c in leads.columns]
+    dates = [c.removeprefix("by_") for c in names if c.startswith("by_") and c[-5:] != "_most"]
     parts: list[RenderableType] = []
     for name in dict.fromkeys(answers["population"]):
         rows = answers[answers["population"] == name]
@@ -58,7 +59,7 @@ def summary_view(
         when = plain_table(
             (
                 "P(China's lead begins)",
-                "from the first week",
+                "at the start",
                 "later",
                 "unfinished",
                 "never",
