@@ -132,7 +132,7 @@ def test_unbounded_between_strata_and_none_within_is_the_ratio_within_strata():
     ("s", "g", "share"), [(1e-6, 5.0, 0.625), (0.5, 3.623898, 0.547095), (1e6, 1.0, 0.25)]
 )
 def test_soft_calibration_of_two_volumes(s, g, share):
-    # design.md section 8, case 3: g1 = 5 ** (1 / (1 + s^2)).
+    # Acceptance case 3: g1 = 5 ** (1 / (1 + s^2)).
     d = np.array([10.0, 30.0])
     e = evidence([[10.0, 0.0]], [50.0], np.array([[s**2]]))
     found = point(e, Corner(raking(), np.ones(2), np.eye(2), d))
@@ -182,7 +182,7 @@ def two_labs(toy, *, y, s):
 
 
 def test_coverage_ratio_of_two_lognormal_totals(toy):
-    # design.md section 8, case 2: R ~ N(log .3, .65^2).
+    # Acceptance case 2: R ~ N(log .3, .65^2).
     market, b = two_labs(toy, y=np.log([400.0, 120.0]), s=[0.25, 0.6])
     exact = contest(coverage_volumes(estimate("coverage ratio", market, b, week=1), 1))
     np.testing.assert_allclose(exact.ratio, 0.3, rtol=EXACT)

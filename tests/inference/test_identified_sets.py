@@ -86,7 +86,7 @@ def test_rows_nest_and_refutations_are_named(toy):
 
 
 def test_us_customers_are_the_acceptance_case():
-    # design.md section 8, case 6: China .46 of all, US customers .47 of volume.
+    # Acceptance case 6: China .46 of all, US customers .47 of volume.
     bounds, interval = us_customers(0.46, 0.47)
     np.testing.assert_allclose(bounds, [0.0, 0.978723], atol=1e-6)
     assert interval[0] <= bounds[0]

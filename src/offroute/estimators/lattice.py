@@ -24,6 +24,11 @@ evidence synthesis                    full                                      
 bias analysis                         full                                        no benchmarks
 ====================================  ==========================================  ==============
 
+Not a corner, because aggregated tokens do not hold what it needs: unit-level propensity, doubly
+robust and mass imputation (unit logs), Heckman selection (unit outcomes and an exclusion
+restriction), nested logit (not identified from one channel), capture and recapture (a token passes
+one gateway, so that the overlap is empty by construction).
+
 Given draws of m and y, the mode solves :math:`\eta = m + K J' \alpha`,
 :math:`S \alpha = y - h(\eta)`, by Gauss-Newton steps in Kriging form. With m and y drawn from prior
 and error this is randomised maximum likelihood, exact where h is linear (Oliver, He and Reynolds

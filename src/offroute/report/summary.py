@@ -78,8 +78,8 @@ def summary_view(
         *parts,
         Text(
             "The week in which the lead begins comes from joint weekly paths; 'by' counts leads "
-            "from the first week on, and not the unfinished ones. A lead from the first week "
-            "began on or before it.",
+            "that are there at the start, and not the unfinished ones. A lead at the start began "
+            "in the panel's first week or before it.",
             style="dim",
         ),
         "",
