@@ -46,11 +46,12 @@ def test_estimators_side_by_side_with_the_naive_one_first(tmp_path):
     ],
 )
 def test_bounds_say_what_each_assumption_buys(population, words, tmp_path):
-    csv, js = tmp_path / "b.csv", tmp_path / "b.json"
+    csv, js, plot = (tmp_path / f"b.{kind}" for kind in ("csv", "json", "svg"))
     text = run(
         "bounds", "--week", "2026-06-01", "--population", population,
-        "--csv", str(csv), "--json", str(js),
+        "--csv", str(csv), "--json", str(js), "--plot", str(plot),
     )  # fmt: skip
+    assert plot.read_bytes().startswith(b"<?xml")
     assert words in text
     assert "Duncan and Davis" in text
     table = pd.read_csv(csv)
@@ -80,7 +81,11 @@ def test_diagnose_names_labs_without_evidence(tmp_path):
     assert "Xiaomi" in text.split("No evidence of their own")[1].split("Contraction")[0]
     assert "Anthropic" not in text.split("No evidence of their own")[1].split("Contraction")[0]
     table = pd.read_csv(csv)
-    assert set(table["kind"]) == {"row", "family", "lab", "week", "phi"}
+    assert set(table["kind"]) == {"row", "family", "lab", "parameter", "week", "phi"}
+    beta = table[table["name"] == "pass-through of China open"].set_index("measure")["value"]
+    assert beta["prior"] == pytest.approx(0.5)
+    spread = [beta[f"{kind}_high"] - beta[f"{kind}_low"] for kind in ("prior", "posterior")]
+    assert spread[1] < spread[0]
     z = table[(table["kind"] == "row") & (table["measure"] == "z")]["value"]
     assert (z.abs() < 3).mean() > 0.9
 
@@ -108,9 +113,10 @@ def test_summary_answers_for_all_six_populations(tmp_path):
 
 
 def test_series_by_partition(tmp_path):
-    csv = tmp_path / "g.csv"
+    csv, plot = tmp_path / "g.csv", tmp_path / "g.png"
     call = ("--by", "group", "--quantity", "dollars", "--last", "1", "--csv", str(csv))
-    text = run("series", *call)
+    text = run("series", *call, "--plot", str(plot))
+    assert plot.read_bytes().startswith(b"\x89PNG")
     assert "Shares of dollars by group" in text
     assert "Dollars at the panel's" in text
     table = pd.read_csv(csv)
@@ -130,6 +136,8 @@ def test_series_by_partition(tmp_path):
         (["series", "--by", "colour"], 2),
         (["series", "--by", "lab", "--quantity", "euros"], 2),
         (["sensitivity", "--plot", "s.txt"], 2),
+        (["series", "--plot", "s.txt"], 2),
+        (["bounds", "--plot", "b.txt"], 2),
     ],
 )
 def test_refusals_write_nothing(call, code, tmp_path):

@@ -13,8 +13,11 @@ RUNNER = CliRunner()
 @pytest.fixture(scope="module")
 def series(tmp_path_factory):
     path = tmp_path_factory.mktemp("series") / "series.csv"
-    done = RUNNER.invoke(app, ["series", "--last", "5", "--csv", str(path)])
+    plot = path.with_suffix(".png")
+    call = ["series", "--last", "5", "--csv", str(path), "--plot", str(plot)]
+    done = RUNNER.invoke(app, call)
     assert done.exit_code == 0, done.output
+    assert plot.read_bytes().startswith(b"\x89PNG")
     return done.output, pd.read_csv(path)
 
 

@@ -1,5 +1,6 @@
 """Command `bounds`: what is known without a model."""
 
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -15,6 +16,7 @@ from offroute.data.snapshot import (
     load_models,
     load_roster,
     load_usage,
+    sidecar_of,
 )
 from offroute.inference.identification import survey_bounds
 from offroute.inference.identified_sets import (
@@ -32,6 +34,8 @@ from offroute.measurement.audit import audit_weeks
 from offroute.measurement.ledger import build_benchmarks
 from offroute.measurement.market import latest_full_week, week_index
 from offroute.measurement.truncation import hidden_bounds
+from offroute.report.figures import check_plot, figure_bytes
+from offroute.report.figures_sensitivity import bounds_figure
 from offroute.report.files import frame_to_csv, frame_to_json, write_atomic
 from offroute.report.overturn import bounds_view
 
@@ -40,7 +44,8 @@ SELF_HOST = "world-with-self-host"
 
 @app.command(
     epilog="Examples: `offroute bounds`, `offroute bounds --week 2026-06-01 --population "
-    "us-enterprise`, `offroute bounds --population world-with-self-host --csv bounds.csv`"
+    "us-enterprise`, `offroute bounds --population world-all-uses --csv bounds.csv "
+    "--plot bounds.png`"
 )
 @refusals
 def bounds(  # numpydoc ignore=PR01
@@ -52,9 +57,15 @@ def bounds(  # numpydoc ignore=PR01
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
+    plot_file: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
+    ] = None,
 ) -> None:
     """Bound the answer without a model, from no assumption to the posterior's point."""
     check_probability(level, name="level")
+    if plot_file is not None:
+        check_plot(plot_file)
     market = load_market(data)
     day = latest_full_week(market) if week is None else week
     index, monday = (
@@ -118,6 +129,14 @@ def bounds(  # numpydoc ignore=PR01
         ],
         ignore_index=True,
     ).assign(population=population, week=f"{monday:%Y-%m-%d}")
-    texts = {csv_file: frame_to_csv(table), json_file: frame_to_json(table)}
-    write_atomic({path: text for path, text in texts.items() if path is not None})
+    contents: dict[Path | None, str | bytes] = {
+        csv_file: frame_to_csv(table),
+        json_file: frame_to_json(table),
+    }
+    if plot_file is not None:
+        title = f"What the data allow: week of {monday:%Y-%m-%d}, {population}"
+        cited = sidecar_of("usage", data).citation
+        figure = bounds_figure(nested, title=title, observed=float(x[0] / x[1]), source=cited)
+        contents[plot_file] = figure_bytes(figure, plot_file.suffix)
+    write_atomic({path: content for path, content in contents.items() if path is not None})
     console().print(bounds_view(panel, nested, notes, name=population, week=f"{monday:%Y-%m-%d}"))

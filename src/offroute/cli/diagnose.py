@@ -16,6 +16,7 @@ from offroute.inference.diagnostics import (
     refit_one_out,
 )
 from offroute.inference.panel_quality import price_proxy_bias, weekly_defect
+from offroute.inference.parameters import parameter_table
 from offroute.inference.pipeline import correct as correct_population
 from offroute.inference.pipeline import load_market
 from offroute.inference.shares import volumes
@@ -64,9 +65,11 @@ def diagnose(  # numpydoc ignore=PR01
     families = family_reliability(posterior)
     defect = weekly_defect(posterior, level=level)
     proxy = price_proxy_bias(volumes(posterior, index), market.price[index])
-    table = diagnose_frame(rows, families, labs, defect, proxy)
+    parameters = parameter_table(posterior, level=level)
+    tables = {"row": rows, "family": families, "lab": labs, "parameter": parameters}
+    table = diagnose_frame({**tables, "week": defect, "phi": proxy})
     table = table.assign(population=population, week=str(market.weeks[index]))
     texts = {csv_file: frame_to_csv(table), json_file: frame_to_json(table)}
     write_atomic({path: text for path, text in texts.items() if path is not None})
     monday = pd.Timestamp(str(market.weeks[index]))
-    console().print(diagnose_view(posterior, rows, families, labs, (defect, proxy, monday)))
+    console().print(diagnose_view(posterior, tables, (defect, proxy, monday)))

@@ -12,35 +12,26 @@ _MAX_K_HAT = 0.7
 _SHOWN = 6
 
 
-def diagnose_frame(
-    rows: pd.DataFrame,
-    families: pd.DataFrame,
-    labs: pd.DataFrame,
-    defect: pd.DataFrame,
-    proxy: pd.DataFrame,
-) -> pd.DataFrame:
+def diagnose_frame(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Put all diagnostics into one long table.
 
     Parameters
     ----------
-    rows, families, labs, defect, proxy : pandas.DataFrame
-        As `leave_one_out`, `family_reliability`, `lab_shrinkage`, `weekly_defect` and
-        `price_proxy_bias` return them.
+    tables : dict of str to pandas.DataFrame
+        By kind: ``row`` (`leave_one_out`), ``family`` (`family_reliability`), ``lab``
+        (`lab_shrinkage`), ``parameter`` (`parameter_table`), ``week`` (`weekly_defect`), ``phi``
+        (`price_proxy_bias`).
 
     Returns
     -------
     pandas.DataFrame
-        ``kind`` (row, family, lab, week, phi), ``name``, ``measure``, ``value``.
+        ``kind``, ``name``, ``measure``, ``value``.
     """
     parts = []
-    for kind, key, table in (
-        ("row", "id", rows.drop(columns=["family", "week"])),
-        ("family", "family", families),
-        ("lab", "lab", labs),
-        ("week", "week_start", defect),
-        ("phi", "phi", proxy),
-    ):
-        long = table.melt(id_vars=[key], var_name="measure", value_name="value")
+    for kind, table in tables.items():
+        key = str(table.columns[0])
+        numbers = [key, *table.select_dtypes(["number", "bool"]).columns.difference([key])]
+        long = table[numbers].melt(id_vars=[key], var_name="measure", value_name="value")
         name = long[key]
         if str(name.dtype).startswith("datetime"):
             name = name.dt.strftime("%Y-%m-%d")
@@ -80,9 +71,7 @@ def _size(x: float) -> str:
 
 def diagnose_view(
     posterior: Posterior,
-    rows: pd.DataFrame,
-    families: pd.DataFrame,
-    labs: pd.DataFrame,
+    tables: dict[str, pd.DataFrame],
     panel: tuple[pd.DataFrame, pd.DataFrame, pd.Timestamp],
 ) -> RenderableType:
     """Lay out the diagnostics.
@@ -91,17 +80,18 @@ def diagnose_view(
     ----------
     posterior : Posterior
         The fit.
-    rows, families, labs : pandas.DataFrame
-        As of `diagnose_frame`.
+    tables : dict of str to pandas.DataFrame
+        ``row``, ``family``, ``lab`` and ``parameter``, as for `diagnose_frame`.
     panel : tuple
         Weekly defect, bias by the price proxy, and the Monday to speak of.
 
     Returns
     -------
     rich renderable
-        Worst rows, families, labs, and what the panel's share is worth.
+        Worst rows, families, labs, parameters, and what the panel's share is worth.
     """
     defect, proxy, monday = panel
+    rows, families, labs = (tables[kind] for kind in ("row", "family", "lab"))
     inside = float((rows["z"].abs() < _CONFLICT).mean())
     weak_rows = int(((rows["k_hat"] > _MAX_K_HAT) & ~rows["refitted"]).sum())
     worst = rows.reindex(rows["z"].abs().sort_values(ascending=False).index).head(_SHOWN)
@@ -114,6 +104,15 @@ def diagnose_view(
     shrink = plain_table(("lab", "rows of its own", "contraction"))
     for _, row in labs.sort_values("contraction", ascending=False).iterrows():
         shrink.add_row(row["lab"], f"{row['rows']}", f"{row['contraction']:.2f}")
+    scales = plain_table(("parameter", "prior", "posterior"))
+    for _, row in tables["parameter"].iterrows():
+        scales.add_row(
+            row["parameter"],
+            *[
+                f"{row[k]:.2f} [{row[f'{k}_low']:.2f}, {row[f'{k}_high']:.2f}]"
+                for k in ("prior", "posterior")
+            ],
+        )
     here = defect[defect["week_start"] == monday].drop(columns="week_start").iloc[0]
     of_week = {str(name): float(value) for name, value in here.items()}
     b = posterior.benchmarks
@@ -143,6 +142,8 @@ def diagnose_view(
             "spread between labs: " + (", ".join(none) or "no lab") + ". Contraction is 1 less "
             "posterior over prior variance of a lab's log volume; most of the prior's is common."
         ),
+        "",
+        scales,
         "",
         Text(
             f"The panel's share {of_week['panel_share']:.3f} of China in China and the US covers "

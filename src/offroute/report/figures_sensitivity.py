@@ -237,3 +237,67 @@ def _steps_panel(ax: "Axes", steps: pd.DataFrame) -> None:
     ax.set_ylim(len(steps) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.set_title("China : US, from the chart to the market", loc="left", fontsize=9.5, color=INK)
+
+
+def bounds_figure(nested: pd.DataFrame, *, title: str, observed: float, source: str) -> "Figure":
+    """Draw what each assumption leaves of the ratio of China to the US.
+
+    Parameters
+    ----------
+    nested : pandas.DataFrame
+        As `offroute.inference.identified_sets.nested_table` returns it.
+    title : str
+        Heading.
+    observed : float
+        Ratio on the panel.
+    source : str
+        Line under the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One bar an assumption, with an arrow where nothing bounds it; assumptions that the figures
+        refute say so.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+    """
+    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+
+    check_columns(nested, ["assumption", "low", "high", "leads", "note"], name="nested")
+    low, high = _TICKS[0], _TICKS[-1]
+    with rc_context(RC):
+        height = 1.55 + 0.36 * len(nested)
+        figure = Figure(figsize=(9.0, height))
+        ax = figure.subplots()
+        figure.subplots_adjust(left=0.33, right=0.97, top=1 - 0.85 / height, bottom=0.62 / height)
+        figure.text(0.01, 1 - 0.12 / height, title, fontsize=12, weight="bold", va="top")
+        figure.text(
+            0.01, 1 - 0.40 / height, "Tokens to Chinese models per token to US models that each "
+            "assumption allows. Dashed: on the panel. Log scale.", color=MUTED, va="top",
+        )  # fmt: skip
+        ax.axvline(observed, color=PANEL, linewidth=1.0, linestyle="--")
+        for place, (_, row) in enumerate(nested.iterrows()):
+            if np.isnan(row["low"]):
+                ax.text(1.0, place, " refuted by the figures", fontsize=8, va="center", color=MUTED)
+                continue
+            colour = COLOURS.get(row["leads"], MUTED)
+            if row["low"] == row["high"]:
+                ax.plot(row["low"], place, "o", color=CORRECTED, markersize=7)
+                continue
+            a, b = max(row["low"], low / 1.2), min(row["high"], high * 1.2)
+            ax.hlines(place, a, b, color=colour, linewidth=6, alpha=0.55)
+            for end, open_end, mark in ((a, row["low"] < a, "<"), (b, row["high"] > b, ">")):
+                if open_end:
+                    ax.plot(end, place, mark, color=colour, markersize=7, clip_on=False)
+        _ratio_axis(ax, low, high)
+        ax.set_yticks(np.arange(len(nested)), list(nested["assumption"]), color=INK)
+        ax.set_ylim(len(nested) - 0.5, -0.5)
+        ax.tick_params(axis="y", length=0)
+        source_line(figure, source)
+    return figure
