@@ -7,6 +7,8 @@ import pytest
 from scipy.optimize import least_squares, minimize, root
 from scipy.special import ndtri
 
+from offroute.estimators.carried import carried_evidence, covariates, one_per_lab
+from offroute.estimators.coverage_draws import coverage_draws
 from offroute.estimators.distances import linear, logit, raking
 from offroute.estimators.lattice import (
     UNBOUNDED,
@@ -17,15 +19,7 @@ from offroute.estimators.lattice import (
     odds,
     solve,
 )
-from offroute.estimators.presets import (
-    NAMES,
-    carried_evidence,
-    covariates,
-    coverage_draws,
-    estimate,
-    full_gaussian,
-    one_per_lab,
-)
+from offroute.estimators.presets import NAMES, estimate, full_gaussian
 from offroute.estimators.prior import NEUTRAL
 from offroute.estimators.synthesis import synthesise
 from offroute.exceptions import (

@@ -15,8 +15,8 @@ import pandas as pd
 
 from offroute._checks import check_choice, check_probability
 from offroute._typing import FloatArray
+from offroute.estimators.coverage_draws import CoverageDraws
 from offroute.estimators.field import off_platform
-from offroute.estimators.presets import CoverageDraws
 from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import UnknownPartition, UnknownWeek, UsageError
 from offroute.measurement.market import Market
