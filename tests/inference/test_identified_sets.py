@@ -14,6 +14,7 @@ from offroute.data.snapshot import (
 )
 from offroute.inference.identification import survey_bounds
 from offroute.inference.identified_sets import (
+    by_openness,
     disclosed_range,
     nested_table,
     self_hosting_break_even,
@@ -83,6 +84,20 @@ def test_rows_nest_and_refutations_are_named(toy):
     low = [{"family": "tokens:China", "cells": [4, 5, 6], "week": 3, "y": 0.0, "iota": 1.0}]
     conflict = nested_table(market, toy.benchmarks(market, low), 3)
     assert "refuted by the figures" in conflict["note"].tolist()
+
+
+def test_openness_alone_runs_from_the_panel_to_the_closed_models(toy):
+    market = toy.market()
+    X = market.X[3]
+    low, high = by_openness(market, 3)
+    r = np.exp(np.linspace(0, 12, 200))[:, None]
+    factor = np.where(market.is_closed, r, 1.0)
+    path = np.log(
+        (factor * X)[:, market.is_china].sum(axis=1) / (factor * X)[:, market.is_us].sum(axis=1)
+    )
+    assert high == pytest.approx(path[0])
+    assert low == pytest.approx(path[-1], abs=1e-4)
+    assert low <= path.min()
 
 
 def test_us_customers_are_the_acceptance_case():

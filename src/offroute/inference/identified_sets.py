@@ -139,6 +139,8 @@ def nested_table(
     except InfeasibleMargins:
         _add("... and figures within their errors", np.nan, np.nan, "refuted by the figures")
         china = us = (0.0, np.inf)
+    if ceilings:
+        _add("or coverage by openness alone, open weights better", *by_openness(market, week))
     for gamma in (None, *GAMMAS):
         name = "... and China covered at least as well"
         if gamma is not None:
@@ -158,6 +160,37 @@ def nested_table(
         point = float(np.log(panel[0] / panel[1] / coverage_ratio))
         _add(f"Lambda = {coverage_ratio:.2f}, the posterior median", point, point)
     return pd.DataFrame(rows)
+
+
+def by_openness(market: Market, week: int) -> tuple[float, float]:
+    r"""Bound log(Y_CN / Y_US) if coverage depends on openness alone and open weights have more.
+
+    With :math:`r = \pi_{open} / \pi_{closed} \ge 1`,
+
+    .. math:: \frac{Y_{CN}}{Y_{US}} =
+       \frac{X_{CN,open} + r X_{CN,closed}}{X_{US,open} + r X_{US,closed}},
+
+    which runs from the panel's ratio to that of the closed models as r grows without bound.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+    week : int
+        Index of the week.
+
+    Returns
+    -------
+    low, high : float
+        Log ratio; minus infinity if the panel shows no closed Chinese model.
+    """
+    X = market.X[week]
+    with np.errstate(divide="ignore"):
+        ends = [
+            float(np.log(X[market.is_china & of].sum() / X[market.is_us & of].sum()))
+            for of in (np.ones(len(X), dtype=bool), market.is_closed)
+        ]
+    return min(ends), max(ends)
 
 
 def _span(x: tuple[float, float]) -> str:

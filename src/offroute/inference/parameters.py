@@ -27,7 +27,7 @@ def parameter_table(posterior: Posterior, *, level: float = 0.9) -> pd.DataFrame
     """
     prior, draws, f = posterior.prior, posterior.draws, posterior.features
     at = np.array([0.5 - level / 2, 0.5, 0.5 + level / 2])
-    rows: list[tuple[str, float, float, float, float, float, float]] = []
+    rows: list[list[object]] = []
     for g, name in enumerate(GROUPS):
         of = f.group == g
         if not of.any():
@@ -37,13 +37,13 @@ def parameter_table(posterior: Posterior, *, level: float = 0.9) -> pd.DataFrame
         )
         before = prior.beta + sd * ndtri(at)
         after = np.quantile(draws.beta[:, of].mean(axis=1), at)
-        rows.append((f"pass-through of {name}", *map(float, before), *map(float, after)))
+        rows.append([f"pass-through of {name}", *before, *after])
     for j, (name, scale) in enumerate(
         (("tau", prior.tau), ("omega", prior.omega), ("s_rw", prior.s_rw))
     ):
         before = scale * ndtri(0.5 + at / 2)
         after = np.quantile(draws.hyper[:, j], at)
-        rows.append((name, *map(float, before), *map(float, after)))
+        rows.append([name, *before, *after])
     columns = ["parameter", "prior_low", "prior", "prior_high"]
     columns += ["posterior_low", "posterior", "posterior_high"]
     return pd.DataFrame(rows, columns=columns)
