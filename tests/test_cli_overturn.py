@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from offroute.cli import app
 from offroute.estimators.presets import NAMES
+from offroute.report.overturn import extrapolation
 
 RUNNER = CliRunner()
 
@@ -62,12 +63,19 @@ def test_bounds_say_what_each_assumption_buys(population, words, tmp_path):
     assert (table["of"] == "market ratio").sum() == (1 if population.startswith("us-") else 9)
 
 
+def test_weeks_beyond_the_last_disclosure_are_labelled():
+    (line,) = extrapolation(6.0)
+    assert line.plain.startswith("EXTRAPOLATION: the last benchmark is 6 weeks older")
+    assert extrapolation(4.0) == []
+
+
 def test_trend_writes_all_weeks_and_refuses_a_reversed_window(tmp_path):
     csv = tmp_path / "t.csv"
     text = run("trend", "--since", "2026-02-09", "--week", "2026-06-01", "--csv", str(csv))
     assert "Trend from 2026-02-09 to 2026-06-01" in text
     assert "M* =" in text
     assert "Break-even" in text
+    assert "EXTRAPOLATION" not in text
     table = pd.read_csv(csv)
     assert table.loc[table["week_start"] == "2026-02-09", "change"].item() == 0
     assert table["change"].isna().sum() == 2

@@ -23,7 +23,7 @@ from offroute.report.figures import check_plot, figure_bytes
 from offroute.report.figures_sensitivity import overturn_figure
 from offroute.report.files import frame_to_csv, write_atomic
 from offroute.report.over_time import scenario_view
-from offroute.report.overturn import overturn_json, overturn_view, steps_frame
+from offroute.report.overturn import extrapolation, overturn_json, overturn_view, steps_frame
 
 
 @app.command(
@@ -86,5 +86,6 @@ def sensitivity(  # numpydoc ignore=PR01
         Group(
             scenario_view(table, news, posterior, day, level),
             overturn_view(found, steps, posterior.prior.s_cm, level),
+            *extrapolation(v.stale),
         )
     )

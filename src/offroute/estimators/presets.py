@@ -247,11 +247,12 @@ def _low_rank(
     noise = rng.standard_normal((n_draws, len(e)))
     y = np.vstack([e.y, e.y + noise @ np.linalg.cholesky(e.S).T])
     eta = solve(e, corner, y=y, m=np.tile(centre, (len(y), 1)), S=e.S)
+    b = take(benchmarks, np.array([benchmarks.ids.index(i) for i in e.ids], dtype=np.int64))
     test = None
     if name != "naive":
-        flat = len({f for f in benchmarks.family if benchmarks.flat[f]})
+        # The unknown multiplier of each share table is a coefficient as well.
+        flat = len({f for f in b.family if b.flat[f]})
         test = j_test(e, corner, eta[0], rank=Z.shape[1] + flat)
-    b = take(benchmarks, np.array([benchmarks.ids.index(i) for i in e.ids], dtype=np.int64))
     out = _collect(name, market, b, week, multiplier(corner, eta[1:]))
     return replace(out, over_identification=test)
 

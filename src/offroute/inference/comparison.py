@@ -44,15 +44,15 @@ def compare_estimators(
     seed : int
         Seed of each, so that estimators differ by their assumptions alone.
     progress : callable, optional
-        Called with the number done and the number of all.
+        Called before each with the number done and the number of all.
 
     Returns
     -------
     pandas.DataFrame
         One row per estimator, naive first: ``estimator``, ``K``, ``S``, ``implies``; ``rows`` used
         and ``draws``; ``share`` of China in all tokens, ``ratio`` of China to the US and Lambda,
-        each with ``_low`` and ``_high`` (missing for a point); ``p_china_leads`` and
-        ``p_china_leads_closed`` (missing for a point); ``j``, ``j_df``, ``j_p`` of the
+        each with ``_low`` and ``_high`` (missing for a point); ``weeks_since_last`` figure
+        used; ``p_china_leads`` and ``p_china_leads_closed`` (missing for a point); ``j``, ``j_df``, ``j_p`` of the
         over-identification test; ``refused``, the reason where the estimator has no answer.
 
     Raises
@@ -63,6 +63,8 @@ def compare_estimators(
     check_probability(level, name="level")
     out = []
     for done, preset in enumerate(PRESETS):
+        if progress is not None:
+            progress(done, len(PRESETS))
         row: dict[str, object] = {
             "estimator": preset.name,
             "K": preset.K,
@@ -88,7 +90,7 @@ def compare_estimators(
         point = len(draws.Y) == 1
         # The naive ratio does not move with the common multiplier: a probability of it is none.
         sure = point or preset.name == "naive"
-        row |= {"rows": len(draws.used), "draws": len(draws.Y)}
+        row |= {"rows": len(draws.used), "draws": len(draws.Y), "weeks_since_last": v.stale}
         triples = {
             "share": (table["low"], table["corrected"], table["high"]),
             "ratio": c.ratio,
@@ -103,6 +105,4 @@ def compare_estimators(
         row["p_china_leads_closed"] = np.nan if sure else c.p_china_leads_closed
         j, df, p = draws.over_identification or (np.nan, np.nan, np.nan)
         out.append({**row, "j": j, "j_df": df, "j_p": p, "refused": ""})
-        if progress is not None:
-            progress(done + 1, len(PRESETS))
     return pd.DataFrame(out)

@@ -48,6 +48,8 @@ class TrendReport:
     break_even : pandas.DataFrame
         ``week_start``; ``break_even``, the coverage of China below which it leads, and
         ``coverage``, its posterior coverage, each with ``_low`` and ``_high``.
+    stale : float
+        Weeks since the last benchmark; above 4 the week is an extrapolation.
     level : float
         Probability of the intervals.
     """
@@ -66,6 +68,7 @@ class TrendReport:
     open_ratio: tuple[float, float, float]
     p_open: float
     break_even: pd.DataFrame
+    stale: float
     level: float
 
 
@@ -159,6 +162,7 @@ def trend_report(posterior: Posterior, *, base: int, week: int, level: float = 0
         open_ratio=_triple(np.exp(R_open), level),
         p_open=float((R_open > 0).mean()),
         break_even=_break_even(posterior, level),
+        stale=float(market.elapsed[week] - market.elapsed[int(posterior.benchmarks.week.max())]),
         level=level,
     )
 

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from offroute.measurement.populations import population
+from offroute.report.overturn import extrapolation
 
 
 def _interval(row: pd.Series, name: str, digits: int = 2) -> str:
@@ -53,6 +54,8 @@ def estimators_view(table: pd.DataFrame) -> RenderableType:
     for _, row in table.iterrows():
         beliefs.add_row(row["estimator"], row["K"], row["S"], row["implies"])
     notes = [f"Refused: {row['refused']}" for _, row in table[table["refused"] != ""].iterrows()]
+    main = answered[answered["estimator"] == "evidence synthesis"]
+    late = extrapolation(float(main["weeks_since_last"].iloc[0])) if len(main) else []
     for _, row in answered[answered["j"].notna()].iterrows():
         verdict = "rejected" if row["j_p"] < 0.01 else "not rejected"  # noqa: PLR2004 - 1 %
         notes.append(
@@ -67,6 +70,7 @@ def estimators_view(table: pd.DataFrame) -> RenderableType:
         "",
         beliefs,
         "",
+        *late,
         *[Text(note) for note in notes],
         Text(
             "A row without an interval takes its figures as exact. All are corners of one "

@@ -16,6 +16,7 @@ from offroute.report.files import frame_to_records
 
 _SETTLED = 1e-4
 _FAR = 1e4
+_FRESH_WEEKS = 4.0
 
 
 def plain_table(headings: tuple[str, ...]) -> Table:
@@ -57,6 +58,24 @@ def heading(name: str, what: str) -> list[Text]:
         Text(f"{what}, population {name}", style="bold"),
         Text(f"({population(name).description})", style="dim"),
     ]
+
+
+def extrapolation(stale: float) -> list[Text]:
+    """Return the line that labels a week beyond the last benchmark, if it is one.
+
+    Parameters
+    ----------
+    stale : float
+        Weeks since the last benchmark.
+
+    Returns
+    -------
+    list of rich.text.Text
+        One line or none.
+    """
+    if stale <= _FRESH_WEEKS:
+        return []
+    return [Text(f"EXTRAPOLATION: the last benchmark is {stale:.0f} weeks older than this week.")]
 
 
 def _end(x: float) -> str:

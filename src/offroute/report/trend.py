@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from offroute.inference.trends import TrendReport
-from offroute.report.overturn import heading, plain_table
+from offroute.report.overturn import extrapolation, heading, plain_table
 
 _SERIES = ("China", "US", "China : US")
 
@@ -106,5 +106,6 @@ def trend_view(report: TrendReport, week: pd.Timestamp) -> RenderableType:
             f"its coverage is {100 * pi['coverage']:.2f} % [{100 * pi['coverage_low']:.2f}, "
             f"{100 * pi['coverage_high']:.2f}]."
         ),
+        *extrapolation(report.stale),
         "",
     )
