@@ -52,8 +52,9 @@ def compare_estimators(
         One row per estimator, naive first: ``estimator``, ``K``, ``S``, ``implies``; ``rows`` used
         and ``draws``; ``share`` of China in all tokens, ``ratio`` of China to the US and Lambda,
         each with ``_low`` and ``_high`` (missing for a point); ``weeks_since_last`` figure
-        used; ``p_china_leads`` and ``p_china_leads_closed`` (missing for a point); ``j``, ``j_df``, ``j_p`` of the
-        over-identification test; ``refused``, the reason where the estimator has no answer.
+        used; ``p_china_leads`` and ``p_china_leads_closed`` (missing for a point); ``j``,
+        ``j_df``, ``j_p`` of the over-identification test; ``refused``, the reason where the
+        estimator has no answer.
 
     Raises
     ------

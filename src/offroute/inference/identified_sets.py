@@ -140,7 +140,8 @@ def nested_table(
         _add("... and figures within their errors", np.nan, np.nan, "refuted by the figures")
         china = us = (0.0, np.inf)
     if ceilings:
-        _add("or coverage by openness alone, open weights better", *by_openness(market, week))
+        least, most = by_openness(market, week)
+        _add("... or coverage by openness alone", least, most, "open weights at least as well")
     for gamma in (None, *GAMMAS):
         name = "... and China covered at least as well"
         if gamma is not None:
