@@ -86,6 +86,7 @@ pytest: $(TEST_STAMP)
 
 holdout: $(TEST_STAMP)  ## Held-out families, later disclosures, fixed pass-through, predictions
 	$(BIN)/python scripts/study_evidence.py
+	$(BIN)/python scripts/study_estimators.py
 
 slow: $(TEST_STAMP)  ## The tests marked slow, then the long studies; they resume where they stopped
 	$(BIN)/pytest -m slow
@@ -93,6 +94,7 @@ slow: $(TEST_STAMP)  ## The tests marked slow, then the long studies; they resum
 	$(BIN)/python scripts/study_sbc.py --output studies/sbc.csv
 	$(BIN)/python scripts/study_unit_logs.py
 	$(BIN)/python scripts/study_evidence.py
+	$(BIN)/python scripts/study_estimators.py
 
 results: $(TEST_STAMP)  ## Rewrite results/, the figure, README.md and the Estimates in CHANGELOG.md
 	$(BIN)/python scripts/make_results.py

@@ -1,4 +1,9 @@
-"""Public acceptance cases: numbers from closed forms or quadrature, each with its derivation."""
+"""Public acceptance cases: numbers from closed forms or quadrature, each with its derivation.
+
+Those of the evidence synthesis stand beside its other closed forms: case 7 in
+tests/estimators/test_against_dense.py, cases 9 and 10 in tests/estimators/test_closed_forms.py;
+cases 2 and 3 by the market estimators in tests/estimators/test_lattice.py.
+"""
 
 import numpy as np
 import pytest

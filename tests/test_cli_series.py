@@ -1,8 +1,11 @@
+import json
+
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from offroute.cli import app
+from offroute.inference.mechanisms import MECHANISMS
 
 RUNNER = CliRunner()
 
@@ -10,8 +13,11 @@ RUNNER = CliRunner()
 @pytest.fixture(scope="module")
 def series(tmp_path_factory):
     path = tmp_path_factory.mktemp("series") / "series.csv"
-    done = RUNNER.invoke(app, ["series", "--last", "5", "--csv", str(path)])
+    plot = path.with_suffix(".png")
+    call = ["series", "--last", "5", "--csv", str(path), "--plot", str(plot)]
+    done = RUNNER.invoke(app, call)
     assert done.exit_code == 0, done.output
+    assert plot.read_bytes().startswith(b"\x89PNG")
     return done.output, pd.read_csv(path)
 
 
@@ -45,8 +51,9 @@ def test_against_closed_models_alone_the_ratio_is_higher(series, tmp_path):
 
 
 def test_sensitivity_prints_both_intervals_and_what_would_help(tmp_path):
-    path = tmp_path / "sensitivity.csv"
+    path, js, plot = (tmp_path / f"sensitivity.{kind}" for kind in ("csv", "json", "png"))
     call = ["sensitivity", "--week", "2026-06-01", "--no-families", "--csv", str(path)]
+    call += ["--json", str(js), "--plot", str(plot)]
     done = RUNNER.invoke(app, call)
     assert done.exit_code == 0, done.output
     table = pd.read_csv(path)
@@ -54,6 +61,15 @@ def test_sensitivity_prints_both_intervals_and_what_would_help(tmp_path):
     assert "statistical interval" in done.output
     assert "total interval" in done.output
     assert "What would help most" in done.output
+    assert "Prior-pull" in done.output
+    assert "Power-scaling" in done.output
+    document = json.loads(js.read_text())
+    steps = pd.DataFrame(document["steps"])
+    assert tuple(steps["mechanism"].iloc[1:-1]) == MECHANISMS
+    assert steps["step"].iloc[:-1].sum() == pytest.approx(steps["step"].iloc[-1])
+    assert len(document["contour"]) == 33**2
+    assert [r["p_china_leads"] for r in document["robustness"]] == [0.05, 0.5, 0.95]
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -49,11 +49,15 @@ if TYPE_CHECKING:
     from offroute.estimators.synthesis import Posterior
     from offroute.estimators.weights import balance_table, summarise_weights, trim_weights
     from offroute.exceptions import OffrouteError
+    from offroute.inference.comparison import compare_estimators
     from offroute.inference.estimate import infer
-    from offroute.inference.paths import ratio_series
+    from offroute.inference.overturn import overturn
+    from offroute.inference.paths import ratio_series, share_series
     from offroute.inference.pipeline import correct, load_market
     from offroute.inference.resampling import bootstrap, jackknife
     from offroute.inference.shares import Contest, Volumes, contest, share_table, volumes
+    from offroute.inference.summary import answer_table
+    from offroute.inference.trends import trend_report
     from offroute.measurement.audit import audit_weeks
     from offroute.measurement.ledger import Benchmarks, build_benchmarks
     from offroute.measurement.market import Market
@@ -91,7 +95,12 @@ _GROUPS = {
     "offroute.inference.pipeline": ("correct", "load_market"),
     # what follows from them
     "offroute.inference.shares": ("Contest", "Volumes", "contest", "share_table", "volumes"),
-    "offroute.inference.paths": ("ratio_series",),
+    "offroute.inference.paths": ("ratio_series", "share_series"),
+    "offroute.inference.summary": ("answer_table",),
+    "offroute.inference.trends": ("trend_report",),
+    # what else it could be
+    "offroute.inference.comparison": ("compare_estimators",),
+    "offroute.inference.overturn": ("overturn",),
     # people's own logs
     "offroute.estimators.intake": (
         "DesignColumns",
@@ -172,6 +181,11 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "share_table",
     "volumes",
     "ratio_series",
+    "share_series",
+    "answer_table",
+    "trend_report",
+    "compare_estimators",
+    "overturn",
     "DesignColumns",
     "read_sample",
     "PointEstimate",

@@ -12,7 +12,21 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 # Each module registers its command; this is their order in `--help`.
-from offroute.cli import correct, series, sensitivity, audit, ledger, refresh  # isort: skip
+from offroute.cli import correct, summary, series, trend, sensitivity, bounds  # isort: skip
+from offroute.cli import diagnose, estimators, audit, ledger, refresh  # isort: skip
 from offroute.cli.app import app
 
-__all__ = ["app", "audit", "correct", "ledger", "refresh", "sensitivity", "series"]
+__all__ = [
+    "app",
+    "audit",
+    "bounds",
+    "correct",
+    "diagnose",
+    "estimators",
+    "ledger",
+    "refresh",
+    "sensitivity",
+    "series",
+    "summary",
+    "trend",
+]

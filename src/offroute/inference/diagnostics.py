@@ -26,8 +26,18 @@ from offroute.measurement.ledger import Benchmarks, take
 
 
 @dataclass(frozen=True)
-class _Errors:
-    """Conditional errors of the exact rows: residual given the others and its sd, shape (k, n)."""
+class ConditionalErrors:
+    """Errors of the exact rows given those of the others.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (n,)
+        Exact rows of the benchmarks.
+    residual, sd : ndarray, shape (k, n)
+        Residual given the others, and its standard deviation.
+    gain : ndarray, shape (k, F)
+        Log density ratio of an unreliable to a reliable family; minus infinity for share tables.
+    """
 
     rows: IntArray
     residual: FloatArray
@@ -35,7 +45,19 @@ class _Errors:
     gain: FloatArray
 
 
-def _conditional_errors(posterior: Posterior) -> _Errors:
+def conditional_errors(posterior: Posterior) -> ConditionalErrors:
+    """Condition the error of each exact benchmark on those of all others, draw by draw.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Result of the synthesis.
+
+    Returns
+    -------
+    ConditionalErrors
+        For leave-one-out and the reliability of families.
+    """
     b, draws, prior = posterior.benchmarks, posterior.draws, posterior.prior
     rows = np.flatnonzero(b.side == 0)
     exact = take(b, rows)
@@ -57,7 +79,7 @@ def _conditional_errors(posterior: Posterior) -> _Errors:
             scale = prior.s_unreliable**2 / (1 + prior.s_unreliable**2 * (member[:, f] @ a))
             gain[of, f] = 0.5 * scale * (error[of] @ a) ** 2
             gain[of, f] += 0.5 * np.log(scale / prior.s_unreliable**2)
-    return _Errors(rows, residual, sd, gain)
+    return ConditionalErrors(rows, residual, sd, gain)
 
 
 def leave_one_out(posterior: Posterior) -> pd.DataFrame:
@@ -78,7 +100,7 @@ def leave_one_out(posterior: Posterior) -> pd.DataFrame:
     from scipy.special import ndtr  # noqa: PLC0415 - keeps the import of the package cheap
 
     b = posterior.benchmarks
-    e = _conditional_errors(posterior)
+    e = conditional_errors(posterior)
     out = []
     for j, i in enumerate(e.rows):
         r, sd = e.residual[:, j], e.sd[:, j]
@@ -144,7 +166,7 @@ def family_reliability(posterior: Posterior) -> pd.DataFrame:
         most one family is taken as unreliable at a time. A share table has no row here.
     """
     b, prior = posterior.benchmarks, posterior.prior
-    e = _conditional_errors(posterior)
+    e = conditional_errors(posterior)
     odds = prior.p_unreliable / (1 - prior.p_unreliable)
     top = np.maximum(e.gain.max(axis=1, keepdims=True), 0.0)
     part = odds * np.exp(e.gain - top)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from offroute.inference.bounds import aggregation_bounds
+from offroute.inference.identified_sets import US_PART_ROW, us_customers
 from offroute.measurement.ledger import Benchmarks
 from offroute.measurement.market import Market
 
-#: Part of the panel's tokens that is billed in the US: row soa_geo_us of the ledger.
-_US_PART_ROW = "soa_geo_us"
+#: Log sd of a survey's share as a share of tokens: who answers, and spend against usage.
+_SURVEY_SD = 0.55
+_SDS = 1.645
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ def identify(b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame) -> 
     Identification
         A population needs at least one exact figure of absolute size about Chinese labs and one
         about US labs. For the two US populations the panel's margins give aggregation bounds
-        (Duncan and Davis 1953); self-hosted tokens are bounded from below only.
+        (Duncan and Davis 1953), and a survey of the population an interval if its shares hold for
+        tokens within its error; self-hosted tokens are bounded from below only.
     """
     absolute = ~b.flat[b.family] & (b.side == 0)
     n_us, n_china = int((absolute & (b.origin > 0)).sum()), int((absolute & (b.origin < 0)).sum())
@@ -65,15 +67,52 @@ def identify(b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame) -> 
     share = float(x_cn / (x_cn + x_us))
     bounds: list[tuple[str, float, float]] = [("nothing but logic", 0.0, 1.0)]
     if b.population in ("us-startups", "us-enterprise"):
-        part = float(ledger.loc[ledger["id"] == _US_PART_ROW, "value"].iloc[0]) / 100.0
-        low, high = aggregation_bounds(share, part)
-        bounds.append(
-            (
-                f"for the panel's own US customers, {part:.0%} of its tokens ({_US_PART_ROW})",
-                float(np.asarray(low)),
-                float(np.asarray(high)),
-            )
-        )
+        part = float(ledger.loc[ledger["id"] == US_PART_ROW, "value"].iloc[0]) / 100.0
+        exact, interval = us_customers(share, part)
+        which = f"the panel's own US customers, {part:.0%} of its tokens ({US_PART_ROW})"
+        bounds.append((f"for {which}", *exact))
+        if interval != (0.0, 1.0):
+            bounds.append(("the same, with the error of that part, 95 % interval", *interval))
+    bounds += survey_bounds(ledger, b.population)
     missing = " and ".join(name for name, n in (("US", n_us), ("Chinese", n_china)) if not n)
     reason = f"no figure of absolute size about {missing} labs speaks of it ({len(b)} rows do)"
+    if b.population == "world-with-self-host":
+        reason += (
+            "; closed US models cannot be self-hosted, so that against them alone China's share is "
+            "at least that in world-external-api"
+        )
     return Identification(b.population, False, reason, tuple(bounds))
+
+
+def survey_bounds(ledger: pd.DataFrame, population: str) -> list[tuple[str, float, float]]:
+    r"""Read the share tables of a population as intervals of China's share in China and the US.
+
+    .. math:: \frac{s_{CN}}{s_{CN} + s_{US}}, \qquad
+       \log\frac{s_{CN}}{s_{US}} \pm 1.645 \sqrt{s^2 + .55^2}
+
+    Parameters
+    ----------
+    ledger : pandas.DataFrame
+        The ledger.
+    population : str
+        The population that the tables must speak of themselves.
+
+    Returns
+    -------
+    list of (str, float, float)
+        Assumption, low and high; empty without a table that has both sides.
+    """
+    rows = ledger[(ledger["use"] == "likelihood") & (ledger["population"] == population)]
+    rows = rows[rows["form"].astype(str).str.startswith("share")]
+    out = []
+    for family, table in rows.groupby("family"):
+        china = table[table["selector"].str.contains("origin:China")]
+        us = table.drop(index=china.index)
+        if not (len(china) and len(us)):
+            continue
+        odds = np.log(china["value"].sum() / us["value"].sum())
+        reach = _SDS * np.hypot(float(china["sd"].max()), _SURVEY_SD)
+        low, high = (float(1 / (1 + np.exp(-(odds + k * reach)))) for k in (-1, 1))
+        name = str(family).removeprefix("share:")
+        out.append((f"if shares of the survey {name} hold for tokens within its error", low, high))
+    return out

@@ -52,11 +52,13 @@ def value_of_information(v: Volumes, *, sd: float = 0.15) -> pd.DataFrame:
     sides, _, by_side = sum_classes(v, "origin")
     china, us = (np.log(by_side[:, sides.index(name)]) for name in ("China", "US"))
     R = china - us
-    figures = {f"tokens of {name}": np.log(by_lab[:, j]) for j, name in enumerate(labs)}
+    with np.errstate(divide="ignore"):
+        figures = {f"tokens of {name}": np.log(by_lab[:, j]) for j, name in enumerate(labs)}
     figures |= {"all tokens of China": china, "all tokens of US": us, "ratio of China to US": R}
     rows = []
     for name, log_h in figures.items():
-        if np.ptp(log_h) == 0:
+        # A class without a token in some draw, such as stealth in a quiet week, tells nothing.
+        if not np.isfinite(log_h).all() or np.ptp(log_h) == 0:
             continue
         variance = log_h.var()
         lost = np.mean((R - R.mean()) * (log_h - log_h.mean())) ** 2 / (variance + sd**2)

@@ -3,10 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from offroute._checks import check_choice
 from offroute._typing import AnyArray, BoolArray, FloatArray
 from offroute.estimators.field import off_platform
 from offroute.estimators.synthesis import Posterior
+from offroute.exceptions import UnknownPartition, UsageError
 from offroute.inference.series import series_bands
+from offroute.inference.shares import SHARE_PARTITIONS, cell_labels
 
 
 def volume_paths(posterior: Posterior, member: FloatArray) -> FloatArray:
@@ -118,3 +121,80 @@ def ratio_series(
             "weeks_since_last": (weeks - last).astype("int64") / 7.0,
         }
     )
+
+
+def share_series(
+    posterior: Posterior, *, by: str = "group", quantity: str = "tokens", level: float = 0.9
+) -> pd.DataFrame:
+    """Tabulate the corrected weekly shares of any partition beside the panel's.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Result of the synthesis, with draws in several weeks.
+    by : {'group', 'origin', 'weights', 'lab', 'tier'}
+        The partition; models of undeclared origin are in no class here.
+    quantity : {'tokens', 'dollars'}
+        Tokens, or tokens at the panel's effective price of the cell and week.
+    level : float
+        Probability of the pointwise intervals and of the simultaneous band, which holds for all
+        weeks of one class.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``population``, ``quantity``, ``by``, ``class``, ``week_start``; ``observed`` and
+        ``corrected`` share with pointwise ``low``, ``high`` and ``band_low``, ``band_high``;
+        ``weeks_since_last`` benchmark. Missing weeks are rows without values.
+
+    Raises
+    ------
+    UnknownPartition, UsageError
+        If there is no such partition or quantity.
+
+    Notes
+    -----
+    The price elsewhere is taken as that on the panel: dollars need a lab with both token and
+    revenue figures, and are less well known than tokens.
+    """
+    check_choice(by, SHARE_PARTITIONS, name="by", error=UnknownPartition)
+    check_choice(quantity, ["tokens", "dollars"], name="quantity", error=UsageError)
+    market, drawn = posterior.market, posterior.draws.weeks
+    label = cell_labels(market)[by].to_numpy()
+    names = sorted(set(label), key=lambda g: (-market.X[drawn[-1], label == g].sum(), g))
+    member = np.array([label == g for g in names], dtype=np.float64)
+    days = market.weeks[drawn]
+    weeks = np.arange(days[0], days[-1] + np.timedelta64(1, "D"), np.timedelta64(7, "D"))
+    place = np.searchsorted(weeks, days)
+    share = np.full((len(posterior.draws.base), len(weeks), len(names)), np.nan)
+    panel = np.full((len(weeks), len(names)), np.nan)
+    for j, week in enumerate(drawn):
+        D = off_platform(posterior.features, posterior.prior, posterior.draws, int(week))
+        unit = market.price[week] if quantity == "dollars" else np.ones(len(label))
+        Y, X = (market.X[week] + D) * unit @ member.T, market.X[week] * unit @ member.T
+        share[:, place[j]] = Y / Y.sum(axis=1, keepdims=True)
+        panel[place[j]] = X / X.sum()
+    b = posterior.benchmarks
+    last = market.weeks[b.week].max() if len(b) else weeks[-1]
+    out = []
+    for g, name in enumerate(names):
+        bands = series_bands(share[:, :, g], level=level)
+        out.append(
+            pd.DataFrame(
+                {
+                    "population": b.population,
+                    "quantity": quantity,
+                    "by": by,
+                    "class": name,
+                    "week_start": weeks.astype("datetime64[us]"),
+                    "observed": panel[:, g],
+                    "corrected": bands.median,
+                    "low": bands.low,
+                    "high": bands.high,
+                    "band_low": bands.band_low,
+                    "band_high": bands.band_high,
+                    "weeks_since_last": (weeks - last).astype("int64") / 7.0,
+                }
+            )
+        )
+    return pd.concat(out, ignore_index=True)

@@ -15,9 +15,11 @@ import pandas as pd
 
 from offroute._checks import check_choice, check_probability
 from offroute._typing import FloatArray
+from offroute.estimators.coverage_draws import CoverageDraws
 from offroute.estimators.field import off_platform
 from offroute.estimators.synthesis import Posterior
-from offroute.exceptions import UnknownPartition, UsageError
+from offroute.exceptions import UnknownPartition, UnknownWeek, UsageError
+from offroute.measurement.market import Market
 
 #: Partitions of the market that a share can be taken by.
 SHARE_PARTITIONS = ("group", "origin", "weights", "lab", "tier")
@@ -73,20 +75,72 @@ def volumes(posterior: Posterior, week: int) -> Volumes:
     Volumes
         The week.
     """
-    market = posterior.market
+    market, b = posterior.market, posterior.benchmarks
     D = off_platform(posterior.features, posterior.prior, posterior.draws, week)
-    X = np.append(market.X[week], market.stealth[week])
-    extra = np.full((len(D), 1), market.stealth[week])
+    last = int(b.week.max()) if len(b) else 0
+    return _collect(market, market.X[week] + D, week, b.population, last)
+
+
+def coverage_volumes(draws: CoverageDraws, week: int) -> Volumes:
+    """Collect panel and total volume of one week from the draws of any estimator.
+
+    Parameters
+    ----------
+    draws : CoverageDraws
+        Result of `offroute.estimators.presets.estimate`.
+    week : int
+        Index of one of its weeks.
+
+    Returns
+    -------
+    Volumes
+        The week.
+
+    Raises
+    ------
+    UnknownWeek
+        If it is not one of them.
+    """
+    found = np.flatnonzero(draws.weeks == week)
+    if not len(found):
+        raise UnknownWeek(
+            "week",
+            got=week,
+            rule=f"the draws have {len(draws.weeks)} weeks, and this index is not one of them",
+            next_step="Ask for the week when the estimate is made.",
+        )
+    return _collect(draws.market, draws.Y[:, found[0]], week, draws.population, draws.last)
+
+
+def cell_labels(market: Market) -> pd.DataFrame:
+    """Return the labels of the cells in every partition.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``group``, ``lab``, ``tier``, ``origin``, ``weights``, one row per cell.
+    """
     labels = pd.DataFrame({"group": market.groups, "lab": market.labs, "tier": market.tiers})
     labels["origin"] = labels["group"].map(lambda g: g if g == "Rest of world" else g.split(" ")[0])
     labels["weights"] = np.where(labels["group"].str.endswith("closed"), "closed", "open")
+    return labels
+
+
+def _collect(market: Market, Y: FloatArray, week: int, population: str, last: int) -> Volumes:
+    X = np.append(market.X[week], market.stealth[week])
+    extra = np.full((len(Y), 1), market.stealth[week])
+    labels = cell_labels(market)
     labels.loc[len(labels)] = "Stealth"
-    last = int(posterior.benchmarks.week.max()) if len(posterior.benchmarks) else 0
     return Volumes(
-        population=posterior.benchmarks.population,
+        population=population,
         week=str(market.weeks[week]),
         X=X,
-        Y=np.column_stack([market.X[week] + D, extra]),
+        Y=np.column_stack([Y, extra]),
         labels=labels,
         stale=float(market.elapsed[week] - market.elapsed[last]),
     )

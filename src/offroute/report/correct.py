@@ -242,7 +242,7 @@ def unidentified_view(found: Identification, week: str) -> RenderableType:
         Heading, reason, bounds.
     """
     lines = [
-        f"- {name}: China's share of China and the US in [{low:.2f}, {high:.2f}]"
+        f"- {name}: China's share of China and the US in [{low:.3g}, {high:.3g}]"
         for name, low, high in found.bounds
     ]
     return Group(

@@ -1,5 +1,6 @@
 """Write files so that a failure leaves nothing behind."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from errno import EISDIR
@@ -75,6 +76,28 @@ def frame_to_csv(frame: pd.DataFrame) -> str:
     'class,share\nChina,0.5\n'
     """
     return frame.to_csv(index=False, lineterminator="\n", date_format="%Y-%m-%d")
+
+
+def frame_to_json(frame: pd.DataFrame) -> str:
+    r"""Return a frame as a JSON list of records with a final newline.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Tidy frame.
+
+    Returns
+    -------
+    str
+        The text; missing and infinite values are null.
+
+    Examples
+    --------
+    >>> frame_to_json(pd.DataFrame({"class": ["China"], "share": [float("inf")]}))
+    '[\n {\n  "class": "China",\n  "share": null\n }\n]\n'
+    """
+    finite = frame.replace([float("inf"), -float("inf")], float("nan"))
+    return json.dumps(frame_to_records(finite), indent=1) + "\n"
 
 
 def frame_to_records(frame: pd.DataFrame) -> list[dict[str, object]]:

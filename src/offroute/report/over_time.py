@@ -95,6 +95,68 @@ def series_view(
     )
 
 
+def share_series_view(
+    table: pd.DataFrame, posterior: Posterior, level: float, last: int
+) -> RenderableType:
+    """Lay out weekly shares of a partition.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `offroute.inference.paths.share_series` returns it.
+    posterior : Posterior
+        Where the series comes from.
+    level : float
+        Probability of intervals and band.
+    last : int
+        Weeks to print.
+
+    Returns
+    -------
+    rich renderable
+        One row a week and class: observed, corrected, interval, band.
+    """
+    view = Table(box=None, pad_edge=False, header_style="bold")
+    view.add_column("week")
+    view.add_column("class")
+    for heading in ("panel %", "corrected %", f"{level:.0%} interval", "band", ""):
+        view.add_column(heading, justify="right")
+    weeks = table["week_start"].drop_duplicates().tail(last)
+    for week in weeks:
+        for _, row in table[table["week_start"] == week].iterrows():
+            late = row["weeks_since_last"] > _FRESH_WEEKS
+            if np.isnan(row["observed"]):
+                view.add_row(f"{week:%Y-%m-%d}", row["class"], "", "", "", "", "no data")
+                continue
+            view.add_row(
+                f"{week:%Y-%m-%d}",
+                row["class"],
+                f"{100 * row['observed']:.1f}",
+                f"{100 * row['corrected']:.1f}",
+                f"[{100 * row['low']:.1f}, {100 * row['high']:.1f}]",
+                f"[{100 * row['band_low']:.1f}, {100 * row['band_high']:.1f}]",
+                "extrapolated" if late else "",
+            )
+    quantity, by = table["quantity"].iloc[0], table["by"].iloc[0]
+    note = (
+        "Dollars at the panel's effective prices, which differ elsewhere: less well known than "
+        "tokens. "
+        if quantity == "dollars"
+        else ""
+    )
+    return Group(
+        *_heading(posterior, f"Shares of {quantity} by {by}"),
+        "",
+        view,
+        "",
+        Text(
+            note
+            + "Models of undeclared origin are left out; a band holds for all weeks of a class.",
+            style="dim",
+        ),
+    )
+
+
 def scenario_view(
     table: pd.DataFrame, news: pd.DataFrame, posterior: Posterior, week: str, level: float
 ) -> RenderableType:

@@ -1,0 +1,303 @@
+"""Figures of what could overturn the answer; each takes a tidy frame and returns a Figure."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from offroute._checks import check_columns
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_TICKS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+def _ratio_axis(ax: "Axes", low: float, high: float) -> None:
+    """Logarithmic x axis of a ratio with plain labels and a line at one."""
+    from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
+
+    from offroute.report.style import GRID, INK  # noqa: PLC0415 - likewise
+
+    ax.set_xscale("log")
+    ax.set_xlim(low / 1.25, high * 1.25)
+    ax.set_xticks([t for t in _TICKS if low / 1.25 <= t <= high * 1.25])
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.grid(axis="x", color=GRID, linewidth=0.7)
+    ax.axvline(1.0, color=INK, linewidth=0.9)
+    ax.set_axisbelow(True)
+
+
+def estimators_figure(table: pd.DataFrame, *, source: str) -> "Figure":
+    """Draw the ratio of China to the US under every estimator.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `offroute.inference.comparison.compare_estimators` returns it, with ``population``,
+        ``week`` and ``level``; several populations under each other.
+    source : str
+        Line under the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel a population, one row an estimator, the naive ratio as a dashed line. An
+        estimator that has no answer says so.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+    """
+    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+
+    check_columns(
+        table,
+        ["population", "week", "level", "estimator", "ratio", "ratio_low", "ratio_high", "refused"],
+        name="table",
+    )
+    populations = list(dict.fromkeys(table["population"]))
+    names = list(dict.fromkeys(table["estimator"]))
+    # The prior alone spans orders of magnitude; its line is cut at the edge.
+    firm = table[~table["estimator"].isin(["bias analysis", "selection on covariates"])]
+    low = max(float(firm[["ratio", "ratio_low"]].min().min()), 0.005)
+    high = min(float(firm[["ratio", "ratio_high"]].max().max()) * 3, 200.0)
+    with rc_context(RC):
+        height = 1.7 + 0.33 * len(names)
+        figure = Figure(figsize=(4.6 * len(populations) + 1.4, height))
+        axes = figure.subplots(1, len(populations), sharey=True, squeeze=False)[0]
+        figure.subplots_adjust(
+            left=1.95 / (4.6 * len(populations) + 1.4), right=0.98, top=1 - 0.98 / height,
+            bottom=0.78 / height, wspace=0.06,
+        )  # fmt: skip
+        figure.text(
+            0.01, 1 - 0.12 / height, f"One week, every estimator: week of {table['week'].iloc[0]}",
+            fontsize=12, weight="bold", va="top",
+        )  # fmt: skip
+        figure.text(
+            0.01, 1 - 0.38 / height, "Tokens to Chinese models per token to US models, with the "
+            f"{table['level'].iloc[0]:.0%} interval where the estimator has one. Log scale.",
+            color=MUTED, va="top",
+        )  # fmt: skip
+        for ax, name in zip(axes, populations, strict=True):
+            rows = table[table["population"] == name].set_index("estimator").reindex(names)
+            ax.axvline(rows.loc["naive", "ratio"], color=PANEL, linewidth=1.0, linestyle="--")
+            for place, (estimator, row) in enumerate(rows.iterrows()):
+                if not np.isfinite(row["ratio"]):
+                    ax.text(
+                        1.0, place, " no answer", fontsize=7.5, color=MUTED, va="center", ha="left"
+                    )
+                    continue
+                main = estimator == "evidence synthesis"
+                colour = CORRECTED if main else PANEL if estimator == "naive" else INK
+                ax.hlines(
+                    place, row["ratio_low"], row["ratio_high"], color=colour,
+                    linewidth=2.4 if main else 1.2,
+                )  # fmt: skip
+                inside = min(max(row["ratio"], low), high)
+                ax.plot(inside, place, "o", color=colour, markersize=6 if main else 4)
+                if inside != row["ratio"]:
+                    ax.annotate(
+                        f"{row['ratio']:.0f} →", (inside, place), fontsize=7.5, color=colour,
+                        ha="right", va="center", xytext=(-6, 0), textcoords="offset points",
+                    )  # fmt: skip
+            ax.set_title(name, loc="left", fontsize=9.5, color=INK, pad=6)
+            _ratio_axis(ax, low, high)
+        axes[0].set_yticks(np.arange(len(names)), names, color=INK)
+        axes[0].set_ylim(len(names) - 0.5, -0.5)
+        for ax in axes:
+            ax.tick_params(axis="y", length=0)
+        source_line(figure, source)
+    return figure
+
+
+def overturn_figure(
+    grid: pd.DataFrame, steps: pd.DataFrame, *, level: float, source: str
+) -> "Figure":
+    """Draw what would have to be true for China to lead, and what moves the ratio.
+
+    Parameters
+    ----------
+    grid : pandas.DataFrame
+        As `offroute.inference.overturn.contour_frame` returns it.
+    steps : pandas.DataFrame
+        As `offroute.report.overturn.steps_frame` returns it, with ``population`` and ``week``.
+    level : float
+        Probability of the intervals.
+    source : str
+        Line under the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left: P(China leads) when what the panel does not see of either side is larger or smaller
+        than estimated, with the line on which the order flips. Right: steps from the chart to the
+        corrected ratio.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+    """
+    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    from offroute.report.style import MUTED, RC, source_line  # noqa: PLC0415 - likewise
+
+    check_columns(grid, ["factor_china", "factor_us_closed", "p_china_leads"], name="grid")
+    check_columns(steps, ["mechanism", "step", "low", "high", "population", "week"], name="steps")
+    with rc_context(RC):
+        figure = Figure(figsize=(11.4, 4.9))
+        left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.12))
+        figure.subplots_adjust(left=0.065, right=0.985, top=0.8, bottom=0.15, wspace=0.72)
+        figure.text(
+            0.01, 0.97, f"What could overturn the week of {steps['week'].iloc[0]}, "
+            f"{steps['population'].iloc[0]}", fontsize=12, weight="bold", va="top",
+        )  # fmt: skip
+        figure.text(
+            0.01, 0.91, "Left: probability that China leads if the unseen part of either side is "
+            "larger or smaller than estimated. Right: what moves the ratio of China to the US "
+            f"({level:.0%} intervals).", color=MUTED, va="top",
+        )  # fmt: skip
+        _contour_panel(left, grid)
+        _steps_panel(right, steps)
+        source_line(figure, source)
+    return figure
+
+
+def _contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
+    """Draw filled contours of the probability over the two factors, on log axes."""
+    from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
+
+    from offroute.report.style import COLOURS, INK  # noqa: PLC0415 - likewise
+
+    table = grid.pivot(index="factor_china", columns="factor_us_closed", values="p_china_leads")
+    x, y, p = table.columns.to_numpy(), table.index.to_numpy(), table.to_numpy()
+    levels = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+    blue, orange = COLOURS["US"], COLOURS["China"]
+    shades = [
+        (blue, 0.55),
+        (blue, 0.3),
+        (blue, 0.12),
+        (orange, 0.12),
+        (orange, 0.3),
+        (orange, 0.55),
+    ]
+    ax.contourf(x, y, p, levels=levels, colors=shades)
+    if p.min() < 0.5 < p.max():  # noqa: PLR2004 - the order flips
+        ax.contour(x, y, p, levels=[0.5], colors=[INK], linewidths=1.4)
+    lines = ax.contour(x, y, p, levels=[0.05, 0.25, 0.75, 0.95], colors=[INK], linewidths=0.5)
+    ax.clabel(lines, fmt="%.2f", fontsize=7)
+    ax.plot(1.0, 1.0, "o", color=INK, markersize=5)
+    ax.annotate("the estimate", (1.0, 1.0), xytext=(6, 5), textcoords="offset points", fontsize=8)
+    for axis, set_scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
+        set_scale("log")
+        axis.set_ticks([0.25, 0.5, 1.0, 2.0, 4.0])
+        axis.set_major_formatter(FuncFormatter(lambda v, _: f"x {v:g}"))
+        axis.set_minor_locator(NullLocator())
+    ax.set_xlabel("closed US models off the panel, times the estimate", fontsize=8)
+    ax.set_ylabel("Chinese models off the panel, times the estimate", fontsize=8)
+    ax.set_title("P(China leads)", loc="left", fontsize=9.5, color=INK, pad=6)
+
+
+def _steps_panel(ax: "Axes", steps: pd.DataFrame) -> None:
+    """Waterfall of the ratio from top to bottom."""
+    from offroute.report.style import CORRECTED, INK, MUTED, PANEL  # noqa: PLC0415 - an extra
+
+    at = 0.0
+    edges = [1.0]
+    last = len(steps) - 1
+    for place, (_, row) in enumerate(steps.iterrows()):
+        if place in (0, last):
+            ratio = float(np.exp(row["step"]))
+            ax.plot(ratio, place, "o", color=PANEL if place == 0 else CORRECTED, markersize=8)
+            ax.annotate(
+                f"{ratio:.2f}", (ratio, place), xytext=(-8, 0), textcoords="offset points",
+                fontsize=8.5, va="center", ha="right", weight="bold",
+            )  # fmt: skip
+            at = float(row["step"])
+            edges.append(ratio)
+            continue
+        ends = np.exp([at, at + row["step"]])
+        ax.hlines(place, ends[0], ends[1], color=MUTED, linewidth=7, alpha=0.45)
+        low, high = np.exp(at + row["low"]), np.exp(at + row["high"])
+        ax.hlines(place, low, high, color=INK, linewidth=1.1)
+        ax.plot(ends[1], place, "|", color=INK, markersize=9)
+        ax.vlines(ends[1], place, place + 1, color=PANEL, linewidth=0.7, linestyle=":")
+        edges += [low, high]
+        at += float(row["step"])
+    _ratio_axis(ax, min(edges), max(edges))
+    ax.set_yticks(np.arange(len(steps)), list(steps["mechanism"]), color=INK)
+    ax.set_ylim(len(steps) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.set_title("China : US, from the chart to the market", loc="left", fontsize=9.5, color=INK)
+
+
+def bounds_figure(nested: pd.DataFrame, *, title: str, observed: float, source: str) -> "Figure":
+    """Draw what each assumption leaves of the ratio of China to the US.
+
+    Parameters
+    ----------
+    nested : pandas.DataFrame
+        As `offroute.inference.identified_sets.nested_table` returns it.
+    title : str
+        Heading.
+    observed : float
+        Ratio on the panel.
+    source : str
+        Line under the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One bar an assumption, with an arrow where nothing bounds it; assumptions that the figures
+        refute say so.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+    """
+    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+
+    check_columns(nested, ["assumption", "low", "high", "leads", "note"], name="nested")
+    low, high = _TICKS[0], _TICKS[-1]
+    with rc_context(RC):
+        height = 1.55 + 0.36 * len(nested)
+        figure = Figure(figsize=(9.0, height))
+        ax = figure.subplots()
+        figure.subplots_adjust(left=0.33, right=0.97, top=1 - 0.85 / height, bottom=0.62 / height)
+        figure.text(0.01, 1 - 0.12 / height, title, fontsize=12, weight="bold", va="top")
+        figure.text(
+            0.01, 1 - 0.40 / height, "Tokens to Chinese models per token to US models that each "
+            "assumption allows. Dashed: on the panel. Log scale.", color=MUTED, va="top",
+        )  # fmt: skip
+        ax.axvline(observed, color=PANEL, linewidth=1.0, linestyle="--")
+        for place, (_, row) in enumerate(nested.iterrows()):
+            if np.isnan(row["low"]):
+                ax.text(1.0, place, " refuted by the figures", fontsize=8, va="center", color=MUTED)
+                continue
+            colour = COLOURS.get(row["leads"], MUTED)
+            if row["low"] == row["high"]:
+                ax.plot(row["low"], place, "o", color=CORRECTED, markersize=7)
+                continue
+            a, b = max(row["low"], low / 1.2), min(row["high"], high * 1.2)
+            ax.hlines(place, a, b, color=colour, linewidth=6, alpha=0.55)
+            for end, open_end, mark in ((a, row["low"] < a, "<"), (b, row["high"] > b, ">")):
+                if open_end:
+                    ax.plot(end, place, mark, color=colour, markersize=7, clip_on=False)
+        _ratio_axis(ax, low, high)
+        ax.set_yticks(np.arange(len(nested)), list(nested["assumption"]), color=INK)
+        ax.set_ylim(len(nested) - 0.5, -0.5)
+        ax.tick_params(axis="y", length=0)
+        source_line(figure, source)
+    return figure
