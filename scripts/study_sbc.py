@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_io import parse_prior, run_chunks, write_once, write_result
+from study_io import parse_prior, run_study, write_result
 
+from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
 from offroute.data.simulate import WORLDS, simulate_market
 from offroute.estimators.prior import Prior
@@ -66,7 +67,7 @@ def main() -> None:
     stop = FIRST_SEED + options.number
     tasks = [(a, min(a + CHUNK, stop)) for a in range(FIRST_SEED, stop, CHUNK)]
     work = partial(run_chunk, parts=parts, prior=prior, n_draws=options.draws)
-    rows = run_chunks(work, tasks, workers=options.workers)
+    rows = run_study(work, tasks, workers=options.workers)
     failed = rows["rank"].isna()
     table = summarise_ranks(rows[~failed])
     table["failed"] = failed.sum() / options.number

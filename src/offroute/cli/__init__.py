@@ -12,7 +12,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 # Each module registers its command; this is their order in `--help`.
-from offroute.cli import correct, series, sensitivity, audit, ledger  # isort: skip
+from offroute.cli import correct, series, sensitivity, audit, ledger, cells  # isort: skip
 from offroute.cli.app import app
 
-__all__ = ["app", "audit", "correct", "ledger", "sensitivity", "series"]
+__all__ = ["app", "audit", "cells", "correct", "ledger", "sensitivity", "series"]

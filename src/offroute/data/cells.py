@@ -16,6 +16,7 @@ table already lives.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,13 +196,19 @@ def cell_expression(
     return table.group_by(keys).aggregate(**out)
 
 
-def read_table(data: Any) -> "ir.Table":  # noqa: ANN401 - whatever ibis reads
+def read_table(
+    data: Any,  # noqa: ANN401 - whatever ibis reads
+    *,
+    json_columns: Mapping[str, str] | None = None,
+) -> "ir.Table":
     """Return files, frames and tables as an ibis table, without reading rows.
 
     Parameters
     ----------
     data : path, sequence of paths, data frame or table
         As in `collapse`.
+    json_columns : mapping of str to str, optional
+        DuckDB types of the columns of JSON lines; default detected.
 
     Raises
     ------
@@ -210,7 +217,7 @@ def read_table(data: Any) -> "ir.Table":  # noqa: ANN401 - whatever ibis reads
     SchemaError
         If the file cannot be read as what its name says.
     """
-    ibis = _ibis()
+    ibis = import_ibis()
     if isinstance(data, ibis.Table):
         return data
     if type(data).__module__.startswith("pyspark."):
@@ -220,23 +227,24 @@ def read_table(data: Any) -> "ir.Table":  # noqa: ANN401 - whatever ibis reads
         data.createOrReplaceTempView(name)
         return connection.table(name)
     if isinstance(data, str | Path):
-        return _read_files([data])
+        return _read_files([data], json_columns)
     if isinstance(data, list | tuple) and data and all(isinstance(p, str | Path) for p in data):
-        return _read_files(list(data))
+        return _read_files(list(data), json_columns)
     return ibis.memtable(data)
 
 
-def _read_files(paths: list[str | Path]) -> "ir.Table":
-    ibis = _ibis()
+def _read_files(paths: list[str | Path], json_columns: Mapping[str, str] | None) -> "ir.Table":
+    ibis = import_ibis()
     connection = ibis.duckdb.connect()
+    read_json = partial(connection.read_json, columns=json_columns)
     readers = {
         ".parquet": connection.read_parquet,
         ".pq": connection.read_parquet,
         ".csv": connection.read_csv,
         ".tsv": connection.read_csv,
-        ".jsonl": connection.read_json,
-        ".ndjson": connection.read_json,
-        ".json": connection.read_json,
+        ".jsonl": read_json,
+        ".ndjson": read_json,
+        ".json": read_json,
     }
     names = [Path(p).name.removesuffix(".gz") for p in paths]
     endings = {Path(name).suffix.lower() for name in names}
@@ -254,9 +262,10 @@ def _read_files(paths: list[str | Path]) -> "ir.Table":
         raise _unreadable(listing(paths), error) from error
 
 
-def _ibis() -> Any:  # noqa: ANN401 - a module
+def import_ibis() -> Any:  # noqa: ANN401 - a module
+    """Return ibis, which takes half a second to import, or say how to install it."""
     try:
-        import ibis
+        import ibis  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise UsageError(
             "collapse",
@@ -296,7 +305,7 @@ def _check_schema(
             ", ".join(absent),
             got=f"columns {listing(table.columns)}",
             rule="every named column must be in the table",
-            next_step='Correct the names, rename the columns, or map a known export: '
+            next_step="Correct the names, rename the columns, or map a known export: "
             'read_log(path, format="litellm").',
         )
     types = table.schema()
@@ -321,9 +330,10 @@ def _check_schema(
 
 def _execute(expression: "ir.Table") -> pd.DataFrame:
     try:
-        return expression.to_pandas()
+        frame: pd.DataFrame = expression.to_pandas()
     except Exception as error:
         raise _unreadable("table", error) from error
+    return frame
 
 
 def _checked(cells: CellTable, weight: str | None) -> CellTable:
@@ -343,7 +353,7 @@ def _checked(cells: CellTable, weight: str | None) -> CellTable:
         _refuse(frame, cells, gap, name, "missing", "Drop or repair those rows.")
         if low is not None:
             _refuse(frame, cells, low < 0, name, "negative", "Drop or repair those rows.")
-        endless = ~np.isfinite(total)
+        endless = ~total.abs().lt(np.inf)
         _refuse(frame, cells, endless, name, "missing or infinite", "Drop or repair those rows.")
     ones = frame[ROWS].astype("float64")
     if weight is None:

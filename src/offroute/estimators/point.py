@@ -113,9 +113,9 @@ class Sample:
             If values of rows are needed, and the sample has cells instead.
         """
         column = self._column(name)
-        if not totalled and self.design.cells is not None:
-            if name in self.design.cells.averaged:
-                require_rows(self.design.cells, name)
+        cells = self.design.cells
+        if not totalled and cells is not None and name in cells.averaged:
+            require_rows(cells, name)
         if isinstance(column, Factor):
             raise SchemaError(
                 name,

@@ -153,16 +153,18 @@ def summarise_weights(
     product = point.weights * volume
     cells = sample.design.cells
     size = float(product.sum() ** 2 / sum_of_squares(product, cells))
+    each = np.ones(sample.n)
+    if cells is not None:
+        each = np.repeat(cells.counts, cells.nodes) / cells.nodes
+    rows = round(each.sum())
     if size < warn_below:
         warnings.warn(
-            f"the weighted volume rests on {size:.1f} effective rows (safe from "
+            f"the weighted volume rests on {size:.1f} effective rows of {rows} (safe from "
             f"{warn_below:g}): intervals may be too short. Use the bootstrap or bound the largest "
             "rows; warn_below=0 switches this warning off.",
             LowEffectiveSize,
             stacklevel=2,
         )
-    each = np.ones(sample.n) if cells is None else np.repeat(cells.counts, cells.nodes)
-    each = each if cells is None else each / cells.nodes
     largest = np.abs(product).max() / np.abs(product).sum() if cells is None else np.nan
     return WeightSummary(
         n=round(each[point.weights > 0].sum()),

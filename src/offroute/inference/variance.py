@@ -97,7 +97,7 @@ def _variance_from_cells(
     stratum = none if design.strata is None else design.strata[first]
     counts = design.population_clusters
     population = None if counts is None else counts[first]
-    count = np.bincount(stratum, cells.counts)
+    count = np.asarray(np.bincount(stratum, cells.counts), np.float64)
     factor, single = _stratum_factors(count, stratum, population, lonely)
     sums = np.stack([np.bincount(stratum, column, count.size) for column in total.T], axis=1)
     mean = sums / count[:, None]
