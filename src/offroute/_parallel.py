@@ -72,6 +72,9 @@ def run_chunks(
                     done[i] = result
                     advance()
             except BrokenExecutor as error:
+                # Tasks that cannot be unpickled break the pool as well, and would again.
+                if type(error).__name__ != "TerminatedWorkerError":
+                    raise
                 stalled = stalled + 1 if len(done) == before else 0
                 if stalled == ATTEMPTS:
                     raise WorkersLost(

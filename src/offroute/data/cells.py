@@ -14,7 +14,9 @@ query is an ibis expression: DuckDB computes it by default, Spark or any other b
 table already lives.
 """
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations_with_replacement
@@ -142,7 +144,7 @@ def collapse(
         design=(strata, clusters, population_clusters),
     )
     cells = CellTable(
-        _execute(expression), tuple(by), volume, tuple(outcomes), strata, clusters,
+        fetch(expression), tuple(by), volume, tuple(outcomes), strata, clusters,
         population_clusters,
     )  # fmt: skip
     return _checked(cells, weight)
@@ -220,6 +222,15 @@ def read_table(
     ibis = import_ibis()
     if isinstance(data, ibis.Table):
         return data
+    with quiet():
+        return _as_table(ibis, data, json_columns)
+
+
+def _as_table(
+    ibis: Any,  # noqa: ANN401 - a module
+    data: Any,  # noqa: ANN401 - whatever ibis reads
+    json_columns: Mapping[str, str] | None,
+) -> "ir.Table":
     if type(data).__module__.startswith("pyspark."):
         connection = ibis.pyspark.connect(data.sparkSession)
         # A view named after the frame, so that two frames do not share one.
@@ -230,7 +241,28 @@ def read_table(
         return _read_files([data], json_columns)
     if isinstance(data, list | tuple) and data and all(isinstance(p, str | Path) for p in data):
         return _read_files(list(data), json_columns)
-    return ibis.memtable(data)
+    import narwhals.stable.v1 as nw  # noqa: PLC0415 - slow to import
+
+    try:
+        arrow = nw.from_native(data, eager_only=True).to_arrow()
+    except TypeError as error:
+        raise UsageError(
+            "table",
+            got=f"a {type(data).__module__}.{type(data).__qualname__}",
+            rule="must be a path, a data frame, a Spark frame or an ibis table",
+            next_step="Convert it to a data frame, or save it as Parquet.",
+        ) from error
+    # By Arrow, as ibis asks pandas for an option that pandas 3 deprecates.
+    return ibis.memtable(_without_dictionaries(arrow))
+
+
+def _without_dictionaries(table: Any) -> Any:  # noqa: ANN401 - pyarrow tables
+    """Return categorical columns as the values that they stand for."""
+    for i, column in enumerate(table.schema):
+        if hasattr(column.type, "value_type") and hasattr(column.type, "index_type"):
+            values = table.column(i).cast(column.type.value_type)
+            table = table.set_column(i, column.name, values)
+    return table
 
 
 def _read_files(paths: list[str | Path], json_columns: Mapping[str, str] | None) -> "ir.Table":
@@ -260,6 +292,15 @@ def _read_files(paths: list[str | Path], json_columns: Mapping[str, str] | None)
         return read([str(p) for p in paths])
     except Exception as error:
         raise _unreadable(listing(paths), error) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what ibis 12 asks of newer DuckDB and pandas from warning the user."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*infer_string", DeprecationWarning)
+        yield
 
 
 def import_ibis() -> Any:  # noqa: ANN401 - a module
@@ -328,9 +369,22 @@ def _check_schema(
         )
 
 
-def _execute(expression: "ir.Table") -> pd.DataFrame:
+def fetch(expression: "ir.Table") -> pd.DataFrame:
+    """Run a query and return its rows.
+
+    Parameters
+    ----------
+    expression : ibis table
+        A query with a small result.
+
+    Raises
+    ------
+    SchemaError
+        If a file turns out not to hold what its columns say.
+    """
     try:
-        frame: pd.DataFrame = expression.to_pandas()
+        with quiet():
+            frame: pd.DataFrame = expression.to_pandas()
     except Exception as error:
         raise _unreadable("table", error) from error
     return frame

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from offroute._checks import check_choice, listing
-from offroute.data.cells import import_ibis, read_table
+from offroute.data.cells import fetch, import_ibis, quiet, read_table
 from offroute.data.register import AUTHORS, author_of
 from offroute.exceptions import SchemaError, UsageError
 
@@ -138,8 +138,10 @@ _FAMILIES = (
 )
 _RULES = tuple((author, re.compile(rf"(?:^|[/.:_-])(?:{names})")) for author, names in _FAMILIES)
 
-# Authors in the register that also sell the models of other labs under their name.
-_RESELLERS = frozenset({"openrouter", "stealth", "amazon", "google", "microsoft", "nvidia"})
+# Prefixes that also stand before models of other labs: clouds, gateways, a wire format.
+_RESELLERS = frozenset(
+    {"openrouter", "stealth", "amazon", "google", "microsoft", "nvidia", "openai", "anthropic"}
+)
 
 _ATTRIBUTES = (
     'attributes STRUCT("key" VARCHAR, "value" STRUCT(stringValue VARCHAR, intValue VARCHAR))[]'
@@ -183,38 +185,45 @@ def read_log(
     Examples
     --------
     >>> import tempfile
+    >>> from offroute.data.cells import collapse
     >>> head = "model,prompt_tokens,completion_tokens,startTime"
     >>> text = f"{head}\ngpt-4o,10,5,2026-06-03 10:00:00\n"
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "spend.csv"
     ...     _ = path.write_text(text)
-    ...     row = read_log(path, format="litellm").table.to_pandas().iloc[0]
-    >>> row["lab"], row["origin"], row["tokens"], row["week"], row["account"]
-    ('OpenAI', 'US', 15.0, '2026-06-01', '(missing)')
+    ...     log = read_log(path, format="litellm").table
+    ...     cells = collapse(log, by=["lab", "origin", "week"], volume="tokens")
+    >>> cells.frame[["lab", "origin", "week"]].iloc[0].tolist()
+    ['OpenAI', 'US', '2026-06-01']
     """
     kind = FORMATS[check_choice(format, FORMATS, name="format")]
-    source = _read(path)
     wanted = dict(kind.columns)
     for ours, theirs in (columns or {}).items():
         known = [*FORMATS["litellm"].columns]
         check_choice(ours, known, name="columns")
         wanted[ours] = (theirs,)
-    _check_present(source, format, kind, wanted, columns or {})
-    left_out: dict[str, int] = {}
-    if kind.calls is not None and kind.calls[0] in source.columns:
-        name, calls = kind.calls
-        operation = source[name].fill_null(NOT_GIVEN)
-        other = (
-            source.filter(~operation.isin(calls)).group_by(name).aggregate(n=lambda t: t.count())
-        )
-        found = other.to_pandas()
-        left_out = {
-            NOT_GIVEN if pd.isna(what) else str(what): int(n)
-            for what, n in zip(found[name], found["n"], strict=True)
-        }
-        source = source.filter(operation.isin(calls))
-    table = _renamed(source, wanted)
-    return _classified(table, left_out, author_of if format == "openrouter" else author_by_name)
+    with quiet():
+        source = _read(path)
+        _check_present(source, format, kind, wanted, columns or {})
+        source, left_out = _calls(source, kind)
+        table = _renamed(source, wanted)
+        rule = author_of if format == "openrouter" else author_by_name
+        return _classified(table, left_out, rule)
+
+
+def _calls(source: "ir.Table", kind: LogFormat) -> tuple["ir.Table", dict[str, int]]:
+    """Keep the model calls, and count the other rows."""
+    if kind.calls is None or kind.calls[0] not in source.columns:
+        return source, {}
+    name, calls = kind.calls
+    operation = source[name].fill_null(NOT_GIVEN)
+    other = source.filter(~operation.isin(calls)).group_by(name)
+    found = fetch(other.aggregate(n=lambda t: t.count()))
+    left_out = {
+        NOT_GIVEN if pd.isna(what) else str(what): int(n)
+        for what, n in zip(found[name], found["n"], strict=True)
+    }
+    return source.filter(operation.isin(calls)), left_out
 
 
 def author_by_name(model: str) -> str | None:
@@ -231,6 +240,8 @@ def author_by_name(model: str) -> str | None:
     'anthropic'
     >>> author_by_name("openrouter/z-ai/glm-4.6"), author_by_name("my-own-model")
     ('z-ai', None)
+    >>> author_by_name("openai/deepseek-chat"), author_by_name("openai/house-model")
+    ('deepseek', None)
     """
     name = model.lower()
     *path, last = name.split("/")
@@ -301,16 +312,14 @@ def _classified(
     table: "ir.Table", left_out: Mapping[str, int], rule: Callable[[str], str | None]
 ) -> LogTable:
     """Join lab and origin, found once per model."""
-    ibis = import_ibis()
-
-    models = table.select("model").distinct().to_pandas()["model"].tolist()
+    models = fetch(table.select("model").distinct())["model"].tolist()
     if not models:
         raise UsageError(
             "log", got="no model calls", rule="a log needs rows", next_step="Check the export."
         )
     known = [AUTHORS.get(rule(m) or "", (UNCLASSIFIED, UNCLASSIFIED)) for m in models]
     labs, origins = zip(*known, strict=True)
-    names = ibis.memtable(pd.DataFrame({"model": models, "lab": labs, "origin": origins}))
+    names = read_table(pd.DataFrame({"model": models, "lab": labs, "origin": origins}))
     unclassified = sorted(m for m, lab in zip(models, labs, strict=True) if lab == UNCLASSIFIED)
     return LogTable(table.inner_join(names, "model"), dict(left_out), tuple(unclassified))
 
