@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from offroute._checks import check_choice, listing
-from offroute.data.cells import fetch, import_ibis, quiet, read_table
 from offroute.data.register import AUTHORS, author_of
+from offroute.data.tables import fetch, import_ibis, quiet, read_table
 from offroute.exceptions import SchemaError, UsageError
 
 if TYPE_CHECKING:
