@@ -137,7 +137,7 @@ def test_rows_without_tokens_are_not_counted_as_zero(tmp_path):
     frame.loc[2, "prompt_tokens"] = None
     frame.to_csv(tmp_path / "gap.csv", index=False)
     log = read_log(tmp_path / "gap.csv", format="litellm")
-    with pytest.raises(InvalidValue, match="tokens: .*missing values"):
+    with pytest.raises(InvalidValue, match=r"tokens: .*missing values"):
         collapse(log.table, by=["origin"], volume="tokens")
 
 
