@@ -103,7 +103,7 @@ class NotIdentified(DataError):
     """The data cannot decide the quantity; carries the bounds when there are any."""
 
 
-class WorkersLost(OffrouteError):
+class WorkersLost(DataError):
     """Worker processes died again and again before they finished a chunk."""
 
 

@@ -165,7 +165,7 @@ def _with(column, value):
 @pytest.mark.parametrize(
     ("table", "options", "error", "message"),
     [
-        (LOGS, {"by": ["modell"]}, SchemaError, r"modell: .* got columns origin.*rename"),
+        (LOGS, {"by": ["brand"]}, SchemaError, r"brand: .* got columns origin.*rename"),
         (LOGS, {"volume": "tokenz"}, SchemaError, "tokenz"),
         (LOGS, {"volume": "size"}, SchemaError, r"size \(string\)"),
         (LOGS, {"by": []}, UsageError, "no columns"),

@@ -126,8 +126,8 @@ def test_the_wrong_export_says_what_is_missing_and_how_to_map(name, tmp_path):
 def test_unknown_formats_and_columns_are_refused():
     with pytest.raises(UsageError, match="Use 'litellm'"):
         read_log(LITELLM, format="litelm")
-    with pytest.raises(UsageError, match="acount"):
-        read_log(LITELLM, format="litellm", columns={"acount": "user"})
+    with pytest.raises(UsageError, match="who"):
+        read_log(LITELLM, format="litellm", columns={"who": "user"})
     with pytest.raises(SchemaError, match="absent"):
         read_log(LITELLM, format="litellm", columns={"account": "absent"})
 
