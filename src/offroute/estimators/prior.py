@@ -70,6 +70,8 @@ class Prior:
     omega: float = 0.3
     s_cm: float = 0.35
     flat: float = 6.0
+    tail_p: float = 0.0
+    tail_scale: float = 2.0
     p_unreliable: float = 0.1
     s_unreliable: float = 1.5
 
