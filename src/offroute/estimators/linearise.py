@@ -155,7 +155,7 @@ def _predict(
 def _gradients(
     features: Features, b: Benchmarks, cell: FloatArray, xi: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Derivatives of h in the log volumes, (B, n, U), and in the split, (B, n, C)."""
+    """Return the derivatives of h in the log volumes, (B, n, U), and in the split, (B, n, C)."""
     J = sum_units(features, cell)
     part = np.exp(features.mix[b.week] + xi[:, None, :])
     part /= sum_units(features, part)[:, :, features.unit]

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from offroute._random import RngLike, resolve_rng
-from offroute._typing import BoolArray, FloatArray, IntArray
+from offroute._typing import BoolArray, IntArray
 from offroute.estimators.components import Problem
 from offroute.estimators.draws import MAX_K_HAT, draw
 from offroute.estimators.families import log_first_states
