@@ -39,6 +39,8 @@ _BLOCK = 40
 _SHRINKS = 8
 #: A step of the power is halved until its tail shape is below this, or it is this short.
 _TAME = 0.5
+#: Weights of at most so many times their mean are bounded, whatever the shape of their tail.
+_BOUNDED = 10.0
 _SHORTEST = 1e-3
 #: Pairs of moves at each power; at the last one they go on until this part of the draws is
 #: effective, or for so many pairs.
@@ -205,6 +207,12 @@ def _next_power(ratio: FloatArray, power: float, wanted: float) -> float:
     return min(max(low, power + _SHORTEST), 1.0)
 
 
+def _weights(log_ratio: FloatArray) -> tuple[FloatArray, float]:
+    """Smooth the weights of a step and estimate the shape of their tail, 0 if they are bounded."""
+    weights, k = pareto_smooth(log_ratio)
+    return weights, k if weights.max() * len(weights) > _BOUNDED else min(k, 0.0)
+
+
 def _propose(p: Problem, n_proposals: int, rng: np.random.Generator) -> tuple[_Mixture, _State]:
     """Draw from the mixture of components, in blocks that are systematic in the weights."""
     share = np.exp(p.log_weight - logsumexp(p.log_weight))
@@ -247,7 +255,7 @@ def draw(
     draws : Draws
         Equally weighted.
     k_hat : float
-        Largest Pareto shape of the weights of a step.
+        Largest Pareto shape of the weights of a step; 0 for weights below ten times their mean.
     log_norm : float
         Log of the mean ratio: what the corrections add to the log evidence.
     ancestor : ndarray of int, shape (n_draws,)
@@ -257,11 +265,11 @@ def draw(
     power, k_hat, log_norm = 0.0, -np.inf, 0.0
     while power < 1.0:
         step = _next_power(s.ratio, power, 0.5 * n_draws)
-        weights, k = pareto_smooth((step - power) * s.ratio)
+        weights, k = _weights((step - power) * s.ratio)
         # The tail shape falls with the power: a shorter step tames a heavy tail.
         while k > _TAME and step - power > _SHORTEST:
             step = power + 0.5 * (step - power)
-            weights, k = pareto_smooth((step - power) * s.ratio)
+            weights, k = _weights((step - power) * s.ratio)
         log_norm += float(logsumexp((step - power) * s.ratio)) - np.log(len(s.of))
         points = (np.arange(n_draws) + rng.uniform()) / n_draws
         pick = np.searchsorted(np.cumsum(weights), points).clip(0, len(s.of) - 1)
