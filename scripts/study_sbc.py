@@ -19,7 +19,7 @@ from offroute.inference.sbc import calibration_ranks, summarise_ranks
 from offroute.inference.validation import Case, prepare
 
 MARKET_SEED = 1
-FIRST_SEED = 9000
+FIRST_SEED = 12000
 WEEKS = np.array([40, 77])
 CHUNK = 10
 
