@@ -13,7 +13,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 # Each module registers its command; this is their order in `--help`.
 from offroute.cli import correct, summary, series, trend, sensitivity, bounds  # isort: skip
-from offroute.cli import diagnose, estimators, audit, ledger, refresh, cells  # isort: skip
+from offroute.cli import diagnose, estimators, audit, ledger, report, refresh, cells  # isort: skip
 from offroute.cli.app import app
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "estimators",
     "ledger",
     "refresh",
+    "report",
     "sensitivity",
     "series",
     "summary",

@@ -1,0 +1,37 @@
+"""Command `report`: one page that recomputes in the browser."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from offroute.cli.app import Data, app, console, refusals
+
+
+@app.command(
+    epilog="Examples: `offroute report`, `offroute report -o page.html --week 2026-06-01`"
+)
+@refusals
+def report(  # numpydoc ignore=PR01
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Write the page here.")
+    ] = Path("report.html"),
+    week: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAY", help="A day of the week to open with; default: the latest full week."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    data: Data = None,
+) -> None:
+    """Write the interactive report: one file that makes no request and recomputes in the page."""
+    from offroute.report.files import write_atomic  # noqa: PLC0415 - as the next two
+    from offroute.report.page.content import page_content  # noqa: PLC0415 - only this command
+    from offroute.report.page.render import check_page, render_page  # noqa: PLC0415 - likewise
+
+    check_page()
+    text = render_page(page_content(week=week, seed=seed, data_dir=data))
+    write_atomic({output: text})
+    console().print(f"{output}: {len(text.encode()) / 1e3:.0f} kB", highlight=False)

@@ -1,0 +1,245 @@
+"""What the page holds: panel, draws, sources, and what is known about their errors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from offroute import __version__
+from offroute._typing import FloatArray, IntArray
+from offroute.data.snapshot import load_crosswalk, load_ledger, load_usage, sidecar_of
+from offroute.estimators.synthesis import Posterior
+from offroute.inference.atoms import POOLED, Atoms, collect_atoms, label_cells
+from offroute.inference.paths import volume_paths
+from offroute.inference.identification import identify
+from offroute.inference.pipeline import correct, load_market
+from offroute.measurement.ledger import Benchmarks, build_benchmarks
+from offroute.measurement.market import Market, latest_full_week, week_index
+from offroute.measurement.populations import POPULATIONS
+from offroute.report.correct import week_notes
+from offroute.report.page.codec import pack, unpack
+
+#: Titles for people; the names stand beside them.
+TITLES = {
+    "outside-china-external-api": "Customers outside China, any API",
+    "world-external-api": "Customers everywhere, any API",
+    "world-all-uses": "Everyone, the labs' own apps included",
+    "us-startups": "US start-ups and developers",
+    "us-enterprise": "US enterprises",
+    "world-with-self-host": "Everywhere, self-hosted models included",
+}
+DEFAULT = "world-external-api"
+LEVEL = 0.9
+N_DRAWS, N_KEPT = 4000, 200
+_RECENT, _EVERY = 41, 4
+_SIGNIFICANT = 6
+
+
+def page_weeks(market: Market, shown: str) -> IntArray:
+    """Return the weeks of the page: the latest 41, every fourth before, and the one asked for.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+    shown : str
+        A day of the week that the page opens with.
+
+    Returns
+    -------
+    ndarray of int
+        Positions in the market.
+    """
+    n = len(market.weeks)
+    recent = np.arange(max(n - _RECENT, 0), n)
+    early = np.arange(recent[0] - _EVERY, -1, -_EVERY)
+    return np.unique(np.concatenate([early, recent, [week_index(market, shown)]]))
+
+
+def page_content(
+    *, week: str | None = None, seed: int = 0, data_dir: Path | None = None, n_kept: int = N_KEPT
+) -> dict[str, object]:
+    """Fit every population that the ledger identifies and collect what the page needs.
+
+    Parameters
+    ----------
+    week : str, optional
+        A day of the week that the page opens with; the latest full week by default.
+    seed : int
+        Seed of the draws and of the choice among them.
+    data_dir : pathlib.Path, optional
+        Folder of tables; the shipped snapshot by default.
+    n_kept : int
+        Draws that the page holds for each population.
+
+    Returns
+    -------
+    dict
+        Plain data, ready for JSON.
+
+    Raises
+    ------
+    UnknownWeek
+        If the week is not in the panel.
+    UnreliablePosterior
+        If a population's importance weights are too heavy-tailed.
+    """
+    market, usage, ledger = load_market(data_dir), load_usage(data_dir), load_ledger(data_dir)
+    shown = latest_full_week(market) if week is None else week
+    weeks = page_weeks(market, shown)
+    days = [str(market.weeks[w]) for w in weeks]
+    crosswalk = load_crosswalk(data_dir)
+    built = {n: build_benchmarks(ledger, crosswalk, market, population=n) for n in POPULATIONS}
+    found = {n: [identify(b, market, int(w), ledger) for w in weeks] for n, b in built.items()}
+    posteriors = [
+        correct(name, n_draws=N_DRAWS, rng=seed, market=market, data_dir=data_dir)
+        for name, by_week in found.items()
+        if by_week[0].identified
+    ]
+    labels = label_cells(posteriors, weeks)
+    atoms = [collect_atoms(p, labels, weeks, size=n_kept, rng=seed) for p in posteriors]
+    cells = list(zip(market.groups, labels, strict=True))
+    used = [p.benchmarks for p in posteriors]
+    populations: list[dict[str, object]] = []
+    fits = {a.population: (p, a) for p, a in zip(posteriors, atoms, strict=True)}
+    for name, by_week in found.items():
+        entry: dict[str, object] = {
+            "name": name,
+            "title": TITLES[name],
+            "description": POPULATIONS[name].description,
+            "identified": name in fits,
+            "reason": by_week[0].reason,
+            "bounds": [[list(bound) for bound in one.bounds] for one in by_week],
+        }
+        if name in fits:
+            entry |= _fitted(*fits[name], cells)
+        populations.append(entry)
+    first = atoms[0]
+    panel = sidecar_of("usage", data_dir)
+    return {
+        "offroute": __version__,
+        "seed": seed,
+        "level": LEVEL,
+        "n_draws": N_DRAWS,
+        "n_kept": n_kept,
+        "as_of": panel.as_of,
+        "citation": panel.citation,
+        "prior": posteriors[0].prior.name,
+        "shown": {"population": DEFAULT, "week": days.index(str(market.weeks[week_index(market, shown)]))},
+        "weeks": days,
+        "gaps": [bool(g) for g in _gap_before(market, weeks)],
+        "notes": [week_notes(market, usage, day) for day in days],
+        "atoms": _atoms(first),
+        "X": _significant(first.X),
+        "X_usd": _significant(first.X_usd),
+        "z": np.round(first.z, 4).tolist(),
+        "stealth": _significant(first.stealth),
+        "populations": populations,
+        "ledger": _sources(ledger, used),
+    }
+
+
+def _gap_before(market: Market, weeks: IntArray) -> list[bool]:
+    """Whether a week that does not exist lies between a week of the page and the one before."""
+    absent = np.flatnonzero(np.diff(market.elapsed) > 1)
+    return [False, *(bool(((absent >= a) & (absent < b)).any())
+                     for a, b in zip(weeks[:-1], weeks[1:], strict=True))]  # fmt: skip
+
+
+def _significant(values: FloatArray) -> object:
+    """Round to six significant digits: more than the panel is restated by."""
+    safe = np.where(values == 0, 1.0, np.abs(values))
+    scale = 10.0 ** (_SIGNIFICANT - 1 - np.floor(np.log10(safe)))
+    rounded = np.round(values * scale) / scale
+    # Whole numbers are shorter, and JSON has no other use for the decimals of a token.
+    large = np.abs(rounded).min(initial=np.inf, where=rounded != 0) > 10.0**_SIGNIFICANT
+    out: object = (np.rint(rounded).astype(np.int64) if large else rounded).tolist()
+    return out
+
+
+def _atoms(atoms: Atoms) -> list[dict[str, object]]:
+    alone = {group for group in atoms.groups if atoms.groups.count(group) == 1}
+    pooled = {group: group if group in alone else f"Other {group}" for group in atoms.groups}
+    return [
+        {
+            "lab": lab,
+            "group": group,
+            "origin": group if group == "Rest of world" else group.split(" ")[0],
+            "open": bool(is_open),
+            "name": pooled[group] if lab == POOLED else lab,
+        }
+        for group, lab, is_open in zip(atoms.groups, atoms.labs, atoms.is_open, strict=True)
+    ]
+
+
+def _fitted(posterior: Posterior, atoms: Atoms, cells: list[tuple[str, str]]) -> dict[str, object]:
+    """Return draws, diagnostics and sources of a population."""
+    D, p = pack(atoms.log_D), pack(atoms.log_p)
+    b = posterior.benchmarks
+    pairs = list(zip(atoms.groups, atoms.labs, strict=True))
+    names = [sorted({pairs.index(cells[c]) for c in np.flatnonzero(w > 0)}) for w in b.w]
+    order = np.argsort(np.array(b.ids))
+    elapsed = posterior.market.elapsed
+    stale = (elapsed[atoms.weeks] - elapsed[b.week.max()]).round().astype(int).tolist()
+    return {
+        "log_D": D,
+        "log_p": p,
+        "stale": stale,
+        "ess": round(posterior.ess),
+        "k_hat": round(max(posterior.k_hat, 0.0), 2),
+        "families": len({int(f) for f in b.family}),
+        "rows": [[b.ids[i], names[i]] for i in order],
+        "thinning": thinning_error(posterior, atoms, unpack(D, atoms.log_D.shape)),
+    }
+
+
+def thinning_error(posterior: Posterior, atoms: Atoms, log_D: FloatArray) -> dict[str, float]:
+    """Say how far the page's draws are from all draws in China's share of tokens.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        The fit with all draws.
+    atoms : Atoms
+        The pieces of the page.
+    log_D : ndarray, shape (k, W, A)
+        Its draws after quantisation.
+
+    Returns
+    -------
+    dict
+        ``mean`` and ``largest`` absolute difference over weeks of the low end, the median and the
+        high end, as fractions.
+    """
+    market = posterior.market
+    member = np.array([market.is_china, np.ones(len(market.labs))], dtype=np.float64)
+    paths = volume_paths(posterior, member)
+    place = np.searchsorted(posterior.draws.weeks, atoms.weeks)
+    full = paths[:, place, 0] / (paths[:, place, 1] + atoms.stealth)
+    Y = atoms.X + np.exp(log_D)
+    kept = Y[:, :, atoms.is_china].sum(axis=2) / (Y.sum(axis=2) + atoms.stealth)
+    q = [0.5 - LEVEL / 2, 0.5, 0.5 + LEVEL / 2]
+    gap = np.abs(np.quantile(full, q, axis=0) - np.quantile(kept, q, axis=0))
+    return {"mean": round(float(gap.mean()), 5), "largest": round(float(gap.max()), 5)}
+
+
+def _sources(ledger: pd.DataFrame, used: Sequence[Benchmarks]) -> dict[str, dict[str, str]]:
+    """Return the ledger rows behind any estimate of the page, by id."""
+    ids = sorted({i for b in used for i in b.ids})
+    rows = ledger.set_index("id").loc[ids]
+    out: dict[str, dict[str, str]] = {}
+    for name, row in rows.iterrows():
+        value = next(x for x in (row["value"], row["low"], row["high"]) if pd.notna(x))
+        out[str(name)] = {
+            "figure": f"{value:g} {row['unit']}",
+            "of": str(row["entity"]),
+            "what": str(row["scope"]),
+            "day": f"{row['measured_on']:%Y-%m-%d}",
+            "side": str(row["side"]),
+            "family": str(row["family"]),
+            "grade": str(row["confidence"]),
+            "title": str(row["source_title"]),
+            "url": str(row["source_url"]) if pd.notna(row["source_url"]) else "",
+        }
+    return out
