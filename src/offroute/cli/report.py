@@ -8,9 +8,7 @@ import typer
 from offroute.cli.app import Data, app, console, refusals
 
 
-@app.command(
-    epilog="Examples: `offroute report`, `offroute report -o page.html --week 2026-06-01`"
-)
+@app.command(epilog="Examples: `offroute report`, `offroute report -o page.html --week 2026-06-01`")
 @refusals
 def report(  # numpydoc ignore=PR01
     *,

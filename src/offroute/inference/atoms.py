@@ -1,7 +1,7 @@
 """Draws of one population in few pieces: labs by openness, with tokens and dollars."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -140,10 +140,8 @@ def label_cells(
     return tuple(lab if (group, lab) in named else POOLED for group, lab in pairs)
 
 
-def collect_atoms(
-    posterior: Posterior, labels: Sequence[str], weeks: IntArray, *, size: int, rng: RngLike = 0
-) -> Atoms:
-    """Add the cells of a lab and openness up, and keep few draws that have the quantiles of all.
+def collect_atoms(posterior: Posterior, labels: Sequence[str], weeks: IntArray) -> Atoms:
+    """Add the cells of a lab and openness up.
 
     Parameters
     ----------
@@ -153,53 +151,74 @@ def collect_atoms(
         As of `label_cells`.
     weeks : ndarray of int, shape (W,)
         Weeks of the market.
-    size : int
-        Draws to keep. Balanced are log(China / US) of every week, the shares of the groups in the
-        last one, and the volumes of the atoms in it.
-    rng : int, Generator, SeedSequence or None
-        Randomness of the choice.
 
     Returns
     -------
     Atoms
-        The pieces.
+        The pieces, with all draws.
 
     Raises
     ------
-    UnknownWeek, UsageError
-        If the draws cannot be evaluated in a week, or are fewer than `size`.
+    UnknownWeek
+        If the draws cannot be evaluated in a week.
     """
     check_weeks(posterior, weeks)
     market = posterior.market
     pairs = list(zip(market.groups, labels, strict=True))
     names = sorted(set(pairs), key=lambda pair: (pair[0], pair[1] == POOLED, pair[1]))
     member = np.array([[p == name for p in pairs] for name in names], dtype=np.float64)
-    k = len(posterior.draws.base)
-    D, usd = np.empty((k, len(weeks), len(names))), np.empty((k, len(weeks), len(names)))
+    D = np.empty((len(posterior.draws.base), len(weeks), len(names)))
+    usd = np.empty_like(D)
     for j, week in enumerate(weeks):
         cells = off_platform(posterior.features, posterior.prior, posterior.draws, int(week))
         D[:, j] = cells @ member.T
-        usd[:, j] = (cells * market.price[week]) @ member.T
-    X = market.X[weeks] @ member.T
-    china, us = (np.array([n[0].startswith(side) for n in names]) for side in ("China", "US"))
-    Y = X + D
-    R = np.log(Y[:, :, china].sum(axis=2) / Y[:, :, us].sum(axis=2))
-    groups = np.array([n[0] for n in names])
-    last = Y[:, -1] / Y[:, -1].sum(axis=1, keepdims=True)
-    by_group = np.column_stack([last[:, groups == g].sum(axis=1) for g in sorted(set(groups))])
-    kept = balanced_subset(np.column_stack([R, by_group, D[:, -1]]), size, rng=rng)
+        usd[:, j] = cells @ (market.price[week] * member).T
     return Atoms(
         population=posterior.benchmarks.population,
         weeks=weeks,
         labs=tuple(n[1] for n in names),
         groups=tuple(n[0] for n in names),
-        X=X,
+        X=market.X[weeks] @ member.T,
         X_usd=(market.X[weeks] * market.price[weeks]) @ member.T,
         z=_relative_price(market, weeks, member),
         stealth=market.stealth[weeks],
-        log_D=np.log(D[kept]),
-        log_p=np.log(usd[kept] / D[kept]),
+        log_D=np.log(D),
+        log_p=np.log(usd / D),
     )
+
+
+def thin_atoms(atoms: Atoms, size: int, *, week: int = -1, rng: RngLike = 0) -> Atoms:
+    """Keep few draws that have the quantiles of all.
+
+    Parameters
+    ----------
+    atoms : Atoms
+        The pieces.
+    size : int
+        Draws to keep. Balanced are log(China / US) of every week, and of one week the shares of
+        the groups and the volumes of the atoms.
+    week : int
+        Position of that week.
+    rng : int, Generator, SeedSequence or None
+        Randomness of the choice.
+
+    Returns
+    -------
+    Atoms
+        The same with `size` draws.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer draws than `size`.
+    """
+    Y = atoms.X + np.exp(atoms.log_D)
+    R = np.log(Y[:, :, atoms.is_china].sum(axis=2) / Y[:, :, atoms.is_us].sum(axis=2))
+    groups = np.array(atoms.groups)
+    share = Y[:, week] / Y[:, week].sum(axis=1, keepdims=True)
+    by_group = np.column_stack([share[:, groups == g].sum(axis=1) for g in sorted(set(groups))])
+    kept = balanced_subset(np.column_stack([R, by_group, atoms.log_D[:, week]]), size, rng=rng)
+    return replace(atoms, log_D=atoms.log_D[kept], log_p=atoms.log_p[kept])
 
 
 def _relative_price(market: Market, weeks: IntArray, member: FloatArray) -> FloatArray:

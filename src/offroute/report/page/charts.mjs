@@ -30,13 +30,14 @@ export function seriesChart(now, base, view) {
   const x = (d) => pad.left + ((d - days[0]) / (days.at(-1) - days[0])) * (W - pad.left - pad.right);
   const log = logScale(domain, [H - pad.bottom, pad.top]);
   const y = (v) => Math.min(Math.max(log(v), pad.top), H - pad.bottom);
-  const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, height: H, role: "img", "aria-label": "Ratio of Chinese to US models by week; the table below has the numbers." });
+  const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "Ratio of Chinese to US models by week; the table below has the numbers." });
   for (const tick of ticks(domain))
     root.append(svg("line", { x1: pad.left, x2: W - pad.right, y1: y(tick), y2: y(tick), style: { stroke: tick === 1 ? "var(--ink)" : "var(--grid)", "stroke-width": tick === 1 ? 1.2 : 1 } }),
       text(String(tick), { x: pad.left - 6, y: y(tick) + 4, "text-anchor": "end" }));
-  for (const [i, year, month] of quarterStarts(days))
-    root.append(text(month === 1 ? year : ["", "Apr", "Jul", "Oct"][(month - 1) / 3], { x: x(i), y: H - 6, "text-anchor": "middle" }));
-  root.append(text("China ahead ↑", { x: pad.left + 6, y: y(1) - 6 }), text("US ahead ↓", { x: pad.left + 6, y: y(1) + 15 }));
+  const quarters = quarterStarts(days);
+  const [first] = quarters[0];
+  for (const [i, year, month] of quarters)
+    root.append(text(month === 1 ? year : ["", "Apr", "Jul", "Oct"][(month - 1) / 3] + (i === first ? ` ${year}` : ""), { x: x(i), y: H - 6, "text-anchor": "middle" }));
   const path = (values, style) => svg("path", { d: line(values.map((v, i) => [x(days[i]), y(v)]), isBreak), style: { fill: "none", ...style } });
   if (estimated) {
     for (const [a, b] of runs(gaps, now.length))
@@ -55,6 +56,7 @@ export function seriesChart(now, base, view) {
   if (estimated) root.append(svg("circle", { cx: x(days[view.week]), cy: y(chosen.median), r: 4.5, style: { fill: "var(--accent)" } }));
   if (wide) for (const [words, v, colour] of endLabels(now, view, y))
     root.append(text(words, { class: "strong", x: W - pad.right + 8, y: v + 4, style: { fill: colour } }));
+  root.append(text("China ahead ↑", { class: "halo", x: pad.left + 6, y: y(1) - 6 }), text("US ahead ↓", { class: "halo", x: pad.left + 6, y: y(1) + 15 }));
   const hit = svg("rect", { class: "pick", x: pad.left, y: pad.top, width: W - pad.left - pad.right, height: H - pad.top - pad.bottom, style: { fill: "transparent" } });
   hit.addEventListener("click", (event) => {
     const here = event.clientX - root.getBoundingClientRect().left;
@@ -89,8 +91,8 @@ function band(rows, at, x, y) {
 
 function quarterStarts(days) {
   const out = [];
-  const first = new Date(days[0] * 864e5).getUTCFullYear();
-  for (let year = first; year <= first + 20; year++)
+  const begin = new Date(days[0] * 864e5).getUTCFullYear();
+  for (let year = begin; year <= begin + 20; year++)
     for (const month of [1, 4, 7, 10]) {
       const day = Date.UTC(year, month - 1, 1) / 864e5;
       if (day >= days[0] - 6 && day <= days.at(-1)) out.push([Math.max(day, days[0]), String(year), month]);
@@ -105,7 +107,7 @@ export function tippingChart(now, base, { width, moved }) {
   const domain = [Math.min(...values) / 1.6, Math.max(...values) * 1.6];
   const x = logScale(domain, [8, W - 8]);
   const flip = x(now.observed);
-  const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, height: H, role: "img", "aria-label": "Estimated under-sampling against the value at which the lead flips" });
+  const root = svg("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": "Estimated under-sampling against the value at which the lead flips" });
   root.append(svg("rect", { x: 8, y: 26, width: Math.max(flip - 8, 0), height: 66, style: { fill: "var(--china-open)", opacity: 0.12 } }),
     svg("rect", { x: flip, y: 26, width: Math.max(W - 8 - flip, 0), height: 66, style: { fill: "var(--us-closed)", opacity: 0.12 } }));
   for (const tick of ticks(domain))

@@ -9,6 +9,8 @@ from offroute._typing import FloatArray
 
 #: Width of a quantisation step in logs: no draw moves by more than 1 %.
 STEP = 0.02
+#: The same for the logs of prices, which vary less and matter to dollars alone.
+PRICE_STEP = 0.04
 _DIGITS = 4
 
 

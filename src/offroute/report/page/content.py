@@ -1,7 +1,10 @@
 """What the page holds: panel, draws, sources, and what is known about their errors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,15 +13,15 @@ from offroute import __version__
 from offroute._typing import FloatArray, IntArray
 from offroute.data.snapshot import load_crosswalk, load_ledger, load_usage, sidecar_of
 from offroute.estimators.synthesis import Posterior
-from offroute.inference.atoms import POOLED, Atoms, collect_atoms, label_cells
-from offroute.inference.paths import volume_paths
+from offroute.exceptions import NotIdentified
+from offroute.inference.atoms import POOLED, Atoms, collect_atoms, label_cells, thin_atoms
 from offroute.inference.identification import identify
 from offroute.inference.pipeline import correct, load_market
-from offroute.measurement.ledger import Benchmarks, build_benchmarks
+from offroute.measurement.ledger import build_benchmarks
 from offroute.measurement.market import Market, latest_full_week, week_index
 from offroute.measurement.populations import POPULATIONS
 from offroute.report.correct import week_notes
-from offroute.report.page.codec import pack, unpack
+from offroute.report.page.codec import PRICE_STEP, pack, unpack
 
 #: Titles for people; the names stand beside them.
 TITLES = {
@@ -29,15 +32,28 @@ TITLES = {
     "us-enterprise": "US enterprises",
     "world-with-self-host": "Everywhere, self-hosted models included",
 }
+#: How a sentence about them begins.
+AMONG = {
+    "outside-china-external-api": "Among customers outside China, through any API, it was",
+    "world-external-api": "Among customers everywhere, through any API, it was",
+    "world-all-uses": "Counting everyone, the labs' own apps included, it was",
+    "us-startups": "Among US start-ups and developers, it was",
+    "us-enterprise": "Among US enterprises, it was",
+    "world-with-self-host": "Counting customers everywhere and self-hosted models, it was",
+}
 DEFAULT = "world-external-api"
 LEVEL = 0.9
 N_DRAWS, N_KEPT = 4000, 200
 _RECENT, _EVERY = 41, 4
 _SIGNIFICANT = 6
+_OPTIONAL = {"url": "source_url", "family": "family", "side": "side"}
 
 
 def page_weeks(market: Market, shown: str) -> IntArray:
     """Return the weeks of the page: the latest 41, every fourth before, and the one asked for.
+
+    The weeks on either side of one that does not exist are there too, so that a line breaks where
+    the gap is.
 
     Parameters
     ----------
@@ -54,12 +70,13 @@ def page_weeks(market: Market, shown: str) -> IntArray:
     n = len(market.weeks)
     recent = np.arange(max(n - _RECENT, 0), n)
     early = np.arange(recent[0] - _EVERY, -1, -_EVERY)
-    return np.unique(np.concatenate([early, recent, [week_index(market, shown)]]))
+    gap = np.flatnonzero(np.diff(market.elapsed) > 1)
+    return np.unique(np.concatenate([early, recent, gap, gap + 1, [week_index(market, shown)]]))
 
 
 def page_content(
     *, week: str | None = None, seed: int = 0, data_dir: Path | None = None, n_kept: int = N_KEPT
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Fit every population that the ledger identifies and collect what the page needs.
 
     Parameters
@@ -82,6 +99,8 @@ def page_content(
     ------
     UnknownWeek
         If the week is not in the panel.
+    NotIdentified
+        If the ledger identifies no population.
     UnreliablePosterior
         If a population's importance weights are too heavy-tailed.
     """
@@ -93,16 +112,26 @@ def page_content(
     built = {n: build_benchmarks(ledger, crosswalk, market, population=n) for n in POPULATIONS}
     found = {n: [identify(b, market, int(w), ledger) for w in weeks] for n, b in built.items()}
     posteriors = [
-        correct(name, n_draws=N_DRAWS, rng=seed, market=market, data_dir=data_dir)
+        correct(
+            name, weeks=tuple(days), n_draws=N_DRAWS, rng=seed, market=market, data_dir=data_dir
+        )
         for name, by_week in found.items()
         if by_week[0].identified
     ]
+    if not posteriors:
+        raise NotIdentified(
+            "report",
+            got="a ledger that identifies no population",
+            rule="the page needs draws of at least one",
+            next_step="See `offroute correct` for what is missing.",
+        )
     labels = label_cells(posteriors, weeks)
-    atoms = [collect_atoms(p, labels, weeks, size=n_kept, rng=seed) for p in posteriors]
+    opens = int(np.searchsorted(weeks, week_index(market, shown)))
+    full = [collect_atoms(p, labels, weeks) for p in posteriors]
+    atoms = [thin_atoms(a, n_kept, week=opens, rng=seed) for a in full]
     cells = list(zip(market.groups, labels, strict=True))
-    used = [p.benchmarks for p in posteriors]
     populations: list[dict[str, object]] = []
-    fits = {a.population: (p, a) for p, a in zip(posteriors, atoms, strict=True)}
+    fits = {p.benchmarks.population: (p, *a) for p, *a in zip(posteriors, full, atoms, strict=True)}
     for name, by_week in found.items():
         entry: dict[str, object] = {
             "name": name,
@@ -110,11 +139,12 @@ def page_content(
             "description": POPULATIONS[name].description,
             "identified": name in fits,
             "reason": by_week[0].reason,
-            "bounds": [[list(bound) for bound in one.bounds] for one in by_week],
+            "bounds": [[_bound(bound) for bound in one.bounds] for one in by_week],
         }
         if name in fits:
             entry |= _fitted(*fits[name], cells)
         populations.append(entry)
+    cited = {_bound(b)[3] for one in found.values() for b in one[0].bounds} - {""}
     first = atoms[0]
     panel = sidecar_of("usage", data_dir)
     return {
@@ -124,9 +154,13 @@ def page_content(
         "n_draws": N_DRAWS,
         "n_kept": n_kept,
         "as_of": panel.as_of,
-        "citation": panel.citation,
+        "citation": panel.citation.rstrip("."),
         "prior": posteriors[0].prior.name,
-        "shown": {"population": DEFAULT, "week": days.index(str(market.weeks[week_index(market, shown)]))},
+        "shown": {
+            "population": DEFAULT if DEFAULT in fits else atoms[0].population,
+            "week": opens,
+        },
+        "figures": len({i for p in posteriors for i in p.benchmarks.ids}),
         "weeks": days,
         "gaps": [bool(g) for g in _gap_before(market, weeks)],
         "notes": [week_notes(market, usage, day) for day in days],
@@ -136,15 +170,53 @@ def page_content(
         "z": np.round(first.z, 4).tolist(),
         "stealth": _significant(first.stealth),
         "populations": populations,
-        "ledger": _sources(ledger, used),
+        "ledger": _sources(ledger, {i for p in posteriors for i in p.benchmarks.ids} | cited),
     }
+
+
+def _bound(bound: tuple[str, float, float]) -> tuple[str, float, float, str]:
+    """Return words, low, high and the ledger row that the words name, if any."""
+    words, low, high = bound
+    row = words.partition("(")[2].rstrip(")")
+    return words.partition(" (")[0], round(low, 4), round(high, 4), row
 
 
 def _gap_before(market: Market, weeks: IntArray) -> list[bool]:
     """Whether a week that does not exist lies between a week of the page and the one before."""
     absent = np.flatnonzero(np.diff(market.elapsed) > 1)
-    return [False, *(bool(((absent >= a) & (absent < b)).any())
-                     for a, b in zip(weeks[:-1], weeks[1:], strict=True))]  # fmt: skip
+    return [False, *(bool(((absent >= a) & (absent < b)).any()) for a, b in pairwise(weeks))]
+
+
+def read_atoms(content: Mapping[str, Any], population: str) -> Atoms:
+    """Return the pieces of a population as the page holds them, after quantisation.
+
+    Parameters
+    ----------
+    content : mapping
+        As of `page_content`, or read back from a page.
+    population : str
+        A population of the page that is identified.
+
+    Returns
+    -------
+    Atoms
+        What the page's own arithmetic starts from; `weeks` counts the weeks of the page.
+    """
+    entry = next(p for p in content["populations"] if p["name"] == population)
+    atoms, weeks = content["atoms"], len(content["weeks"])
+    shape = (content["n_kept"], weeks, len(atoms))
+    return Atoms(
+        population=population,
+        weeks=np.arange(weeks),
+        labs=tuple(a["lab"] for a in atoms),
+        groups=tuple(a["group"] for a in atoms),
+        X=np.array(content["X"], dtype=np.float64),
+        X_usd=np.array(content["X_usd"], dtype=np.float64),
+        z=np.array(content["z"]),
+        stealth=np.array(content["stealth"], dtype=np.float64),
+        log_D=unpack(entry["log_D"], shape),
+        log_p=unpack(entry["log_p"], shape),
+    )
 
 
 def _significant(values: FloatArray) -> object:
@@ -173,9 +245,11 @@ def _atoms(atoms: Atoms) -> list[dict[str, object]]:
     ]
 
 
-def _fitted(posterior: Posterior, atoms: Atoms, cells: list[tuple[str, str]]) -> dict[str, object]:
+def _fitted(
+    posterior: Posterior, full: Atoms, atoms: Atoms, cells: list[tuple[str, str]]
+) -> dict[str, object]:
     """Return draws, diagnostics and sources of a population."""
-    D, p = pack(atoms.log_D), pack(atoms.log_p)
+    D, p = pack(atoms.log_D), pack(atoms.log_p, step=PRICE_STEP)
     b = posterior.benchmarks
     pairs = list(zip(atoms.groups, atoms.labs, strict=True))
     names = [sorted({pairs.index(cells[c]) for c in np.flatnonzero(w > 0)}) for w in b.w]
@@ -183,6 +257,7 @@ def _fitted(posterior: Posterior, atoms: Atoms, cells: list[tuple[str, str]]) ->
     elapsed = posterior.market.elapsed
     stale = (elapsed[atoms.weeks] - elapsed[b.week.max()]).round().astype(int).tolist()
     return {
+        "among": AMONG[b.population],
         "log_D": D,
         "log_p": p,
         "stale": stale,
@@ -190,21 +265,19 @@ def _fitted(posterior: Posterior, atoms: Atoms, cells: list[tuple[str, str]]) ->
         "k_hat": round(max(posterior.k_hat, 0.0), 2),
         "families": len({int(f) for f in b.family}),
         "rows": [[b.ids[i], names[i]] for i in order],
-        "thinning": thinning_error(posterior, atoms, unpack(D, atoms.log_D.shape)),
+        "thinning": thinning_error(full, replace(atoms, log_D=unpack(D, atoms.log_D.shape))),
     }
 
 
-def thinning_error(posterior: Posterior, atoms: Atoms, log_D: FloatArray) -> dict[str, float]:
+def thinning_error(full: Atoms, kept: Atoms) -> dict[str, float]:
     """Say how far the page's draws are from all draws in China's share of tokens.
 
     Parameters
     ----------
-    posterior : Posterior
-        The fit with all draws.
-    atoms : Atoms
-        The pieces of the page.
-    log_D : ndarray, shape (k, W, A)
-        Its draws after quantisation.
+    full : Atoms
+        With all draws.
+    kept : Atoms
+        With the draws of the page, after quantisation.
 
     Returns
     -------
@@ -212,34 +285,30 @@ def thinning_error(posterior: Posterior, atoms: Atoms, log_D: FloatArray) -> dic
         ``mean`` and ``largest`` absolute difference over weeks of the low end, the median and the
         high end, as fractions.
     """
-    market = posterior.market
-    member = np.array([market.is_china, np.ones(len(market.labs))], dtype=np.float64)
-    paths = volume_paths(posterior, member)
-    place = np.searchsorted(posterior.draws.weeks, atoms.weeks)
-    full = paths[:, place, 0] / (paths[:, place, 1] + atoms.stealth)
-    Y = atoms.X + np.exp(log_D)
-    kept = Y[:, :, atoms.is_china].sum(axis=2) / (Y.sum(axis=2) + atoms.stealth)
     q = [0.5 - LEVEL / 2, 0.5, 0.5 + LEVEL / 2]
-    gap = np.abs(np.quantile(full, q, axis=0) - np.quantile(kept, q, axis=0))
+    ends = []
+    for atoms in (full, kept):
+        Y = atoms.X + np.exp(atoms.log_D)
+        share = Y[:, :, atoms.is_china].sum(axis=2) / (Y.sum(axis=2) + atoms.stealth)
+        ends.append(np.quantile(share, q, axis=0))
+    gap = np.abs(ends[0] - ends[1])
     return {"mean": round(float(gap.mean()), 5), "largest": round(float(gap.max()), 5)}
 
 
-def _sources(ledger: pd.DataFrame, used: Sequence[Benchmarks]) -> dict[str, dict[str, str]]:
-    """Return the ledger rows behind any estimate of the page, by id."""
-    ids = sorted({i for b in used for i in b.ids})
-    rows = ledger.set_index("id").loc[ids]
+def _sources(ledger: pd.DataFrame, ids: set[str]) -> dict[str, dict[str, str]]:
+    """Return the ledger rows that the page cites, by id."""
+    rows = ledger.set_index("id").loc[sorted(ids)]
     out: dict[str, dict[str, str]] = {}
     for name, row in rows.iterrows():
         value = next(x for x in (row["value"], row["low"], row["high"]) if pd.notna(x))
+        day = row["measured_on"]
         out[str(name)] = {
             "figure": f"{value:g} {row['unit']}",
             "of": str(row["entity"]),
             "what": str(row["scope"]),
-            "day": f"{row['measured_on']:%Y-%m-%d}",
-            "side": str(row["side"]),
-            "family": str(row["family"]),
+            "day": f"{day:%Y-%m-%d}" if pd.notna(day) else str(row["published"]),
             "grade": str(row["confidence"]),
             "title": str(row["source_title"]),
-            "url": str(row["source_url"]) if pd.notna(row["source_url"]) else "",
+            **{n: str(row[k]) if pd.notna(row[k]) else "" for n, k in _OPTIONAL.items()},
         }
     return out

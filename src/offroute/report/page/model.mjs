@@ -187,8 +187,8 @@ export function dateWords(iso) {
 
 export function digits(x, at) {
   if (x === 0) return "0";
-  if (x >= at) return x.toFixed(0);
-  if (x >= at / 10) return x.toFixed(1);
+  if (Number(x.toFixed(1)) >= at) return x.toFixed(0);
+  if (Number(x.toFixed(2)) >= at / 10) return x.toFixed(1);
   return x.toPrecision(1).includes("e") ? x.toExponential(0) : String(Number(x.toPrecision(1)));
 }
 

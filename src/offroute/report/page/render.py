@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 from importlib.util import find_spec
-
-import numpy as np
+from typing import Any
 
 from offroute.exceptions import UsageError
-from offroute.report.page.codec import unpack
+from offroute.inference.beliefs import Beliefs, believed_contest
+from offroute.report.page.content import read_atoms
 
 SCRIPTS = ("model.mjs", "charts.mjs", "view.mjs")
 _IMPORT = re.compile(r"^import [^;]*;\n", flags=re.MULTILINE)
@@ -34,7 +34,7 @@ def check_page() -> None:
         )
 
 
-def render_page(content: Mapping[str, object]) -> str:
+def render_page(content: Mapping[str, Any]) -> str:
     """Return the page, the same text for the same content.
 
     Parameters
@@ -55,7 +55,6 @@ def render_page(content: Mapping[str, object]) -> str:
     """
     check_page()
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - an extra
-    from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2
 
     folder = files("offroute.report.page")
     style = (folder / "page.css").read_text(encoding="utf-8")
@@ -66,19 +65,19 @@ def render_page(content: Mapping[str, object]) -> str:
     data = json.dumps(content, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return template.render(
         page=content,
-        level=f"{float(str(content['level'])):.0%}".replace("%", "\u00a0%"),
+        level=f"{content['level']:.0%}".replace("%", "\u00a0%"),
         opening=opening(content),
-        style=Markup(style),
+        style=style,
         style_hash=csp_hash(style),
-        script=Markup(script),
+        script=script,
         script_hash=csp_hash(script),
         # Within a script element only "<" could end it or open a comment.
-        data=Markup(data.replace("<", "\\u003c")),
+        data=data.replace("<", "\\u003c"),
     )
 
 
 def joined_script(sources: Mapping[str, str]) -> str:
-    """Join modules in their order to one, whose parts no longer import each other.
+    r"""Join modules in their order to one, whose parts no longer import each other.
 
     Parameters
     ----------
@@ -92,8 +91,8 @@ def joined_script(sources: Mapping[str, str]) -> str:
 
     Examples
     --------
-    >>> joined_script({"a.mjs": "export const x = 1;", "b.mjs": 'import { x } from "./a.mjs";\\nx;'})
-    'export const x = 1;\\nx;'
+    >>> joined_script({"a.mjs": "export let x = 1;", "b.mjs": 'import { x } from "./a.mjs";\nx;'})
+    'export let x = 1;\nx;'
     """
     return "\n".join(_IMPORT.sub("", text) for text in sources.values())
 
@@ -119,7 +118,7 @@ def csp_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def opening(content: Mapping[str, object]) -> dict[str, object]:
+def opening(content: Mapping[str, Any]) -> dict[str, object]:
     """Return the model's answer in the week of the page, for readers without scripts.
 
     Parameters
@@ -132,19 +131,15 @@ def opening(content: Mapping[str, object]) -> dict[str, object]:
     dict
         ``week``; ``rows`` with title, ratio and interval of every population.
     """
-    page = json.loads(json.dumps(content))
-    week, A = page["shown"]["week"], len(page["atoms"])
-    X = np.array(page["X"][week], dtype=np.float64)
-    china = np.array([a["origin"] == "China" for a in page["atoms"]])
-    us = np.array([a["origin"] == "US" for a in page["atoms"]])
+    week = content["shown"]["week"]
     rows = []
-    for p in page["populations"]:
+    for p in content["populations"]:
         ratio, interval = "not identified", "-"
         if p["identified"]:
-            D = np.exp(unpack(p["log_D"], (page["n_kept"], len(page["weeks"]), A))[:, week])
-            draws = (X + D)[:, china].sum(axis=1) / (X + D)[:, us].sum(axis=1)
-            tail = (1 - page["level"]) / 2
-            low, middle, high = np.quantile(draws, [tail, 0.5, 1 - tail])
+            atoms = read_atoms(content, p["name"])
+            low, middle, high = believed_contest(
+                atoms, week, Beliefs(), level=content["level"]
+            ).ratio
             ratio, interval = f"{middle:.2f}", f"[{low:.2f}, {high:.2f}]"
         rows.append({"title": p["title"], "ratio": ratio, "interval": interval})
-    return {"week": page["weeks"][week], "rows": rows}
+    return {"week": content["weeks"][week], "rows": rows}

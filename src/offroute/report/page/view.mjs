@@ -74,30 +74,32 @@ const at = (beliefs) => volumes(page, draws(), state.week, beliefs, state.unit);
 
 // ---- sources -------------------------------------------------------------------------------
 
-function openSources({ title, lines, atoms, panel }) {
+function openSources({ title, lines, atoms, panel, row }) {
   byId("sources-title").textContent = title;
   const body = byId("sources-body");
   body.replaceChildren(...lines.map((line) => el("p", {}, line)));
   if (panel) body.append(el("p", {}, `Counted by OpenRouter. ${page.citation}. What is unusual about the week: ${page.notes[state.week].join(" ")}`));
   if (atoms) body.append(...sourcesOf(atoms));
+  if (row) body.append(el("ol", {}, sourceItem(row)));
   byId("sources").showModal();
 }
 
+function sourceItem(id) {
+  const row = page.ledger[id];
+  const limit = { floor: "more than ", ceiling: "less than " }[row.side] ?? "";
+  return el("li", {}, el("strong", {}, `${row.of}: ${limit}${row.figure}`), ` ${row.what}`,
+    el("small", {}, `ledger row ${id}, about ${row.day}, grade ${row.grade}${row.family ? `, family ${row.family}` : ""}. `,
+      row.url ? el("a", { href: row.url, rel: "noopener noreferrer", target: "_blank" }, row.title) : row.title));
+}
+
 function sourcesOf(atoms) {
-  const rows = population().rows
-    .filter(([, of]) => of.some((a) => atoms.includes(a)))
-    .map(([id]) => ({ id, ...page.ledger[id] }))
-    .sort((a, b) => (a.day < b.day ? 1 : -1));
-  if (!rows.length)
+  const ids = population().rows.filter(([, of]) => of.some((a) => atoms.includes(a))).map(([id]) => id);
+  if (!ids.length)
     return [el("p", {}, "No public figure speaks of it in this population. Its level comes from labs like it and from the prior: that is why the interval is wide.")];
-  const items = rows.map((row) =>
-    el("li", {}, el("strong", {}, `${row.of}: ${row.side === "floor" ? "more than " : row.side === "ceiling" ? "less than " : ""}${row.figure}`),
-      ` ${row.what}`,
-      el("small", {}, `ledger row ${row.id}, about ${dateWords(row.day)}, grade ${row.grade}, family ${row.family}. `,
-        row.url ? el("a", { href: row.url, rel: "noopener noreferrer", target: "_blank" }, row.title) : row.title)));
+  ids.sort((a, b) => (page.ledger[a].day < page.ledger[b].day ? 1 : -1));
   return [
-    el("p", {}, `The panel by OpenRouter, and ${rows.length} public figure${rows.length > 1 ? "s" : ""}, latest first. They inform each other through the model; \`offroute ledger ID\` prints a row’s conversion.`),
-    el("ol", {}, ...items),
+    el("p", {}, `From OpenRouter’s counts and ${ids.length} public figure${ids.length > 1 ? "s" : ""}, latest first. All figures inform each other through the model; the command “offroute ledger” with a row’s name prints how the row is read.`),
+    el("ol", {}, ...ids.map(sourceItem)),
   ];
 }
 
@@ -105,6 +107,7 @@ const sideAtoms = (...origins) =>
   page.atoms.flatMap((atom, a) => (origins.includes(atom.origin) ? [a] : []));
 const precision = (summary, words) =>
   `Middle of ${page.n_kept} draws; error of it from their number: ± ${words(summary.error)}.`;
+const points = (x) => `${(100 * x).toFixed(1)} points`;
 const setting = () =>
   moved() ? "Computed with the sliders as you set them; it is not the model’s answer." : `The model’s answer, ${page.prior} prior.`;
 
@@ -114,29 +117,27 @@ const what = () => (state.unit === "tokens" ? "tokens" : "dollars");
 
 function drawAnswer(now, rows) {
   const china = rows.find((row) => row.label === "China");
-  const title = population().title;
-  const where = `${title[0].toLowerCase()}${title.slice(1)}`;
   const naive = num(percent(china.naive), { title: "China’s share on OpenRouter", lines: [`${percent(china.naive)} of ${what()} in the week of ${dateWords(page.weeks[state.week])}.`], panel: true });
   const info = {
-    title: `China’s share: ${where}`, atoms: sideAtoms("China", "US", "Rest of world"),
-    lines: [`${percent(china.median)}, ${LEVEL} interval ${percentInterval(china)}.`, setting(), precision(china, percent)],
+    title: `China’s share, corrected. ${population().title}`, atoms: sideAtoms("China", "US", "Rest of world"),
+    lines: [`${percent(china.median)}, ${LEVEL} interval ${percentInterval(china)}.`, setting(), precision(china, points)],
   };
   byId("sentence").replaceChildren(
     `In the week of ${dateWords(page.weeks[state.week])}, Chinese models got `, naive,
-    ` of the ${what()} on OpenRouter. Among ${/^(US|Every)/.test(title) ? (title.startsWith("US") ? title : where) : where} it was ${moved() ? "on your settings" : "probably"} `,
+    ` of the ${what()} on OpenRouter. ${population().among} ${moved() ? "on your settings" : "probably"} `,
     num(percent(china.median), info), ` (${LEVEL} interval ${percentInterval(china)}).`);
   byId("verdict").textContent = `${verdict(now.p)}: the probability that Chinese models get more ${what()} than US models is ${probability(now.p)}.`;
   const base = neutral();
   const was = (words) => (moved() ? el("span", { class: "naive" }, `the model’s answer: ${words}`) : "");
   byId("figures").replaceChildren(
-    figure("Chinese per US " + what().replace(/s$/, ""), num(times(now.ratio.median), {
+    figure(`Chinese ${what()} per US ${what().slice(0, -1)}`, num(times(now.ratio.median), {
       title: `${what()[0].toUpperCase()}${what().slice(1)} to Chinese models for each to US models`, atoms: sideAtoms("China", "US"),
       lines: [`${times(now.ratio.median)}, ${LEVEL} interval ${timesInterval(now.ratio)}.`, setting(), precision(now.ratio, times)],
     }), `${LEVEL} interval ${timesInterval(now.ratio)}`, `on OpenRouter ${times(now.observed)}`, was(`${times(base.ratio.median)} ${timesInterval(base.ratio)}`)),
     figure("Probability that China leads", num(probability(now.p), {
       title: "Probability that China leads", atoms: sideAtoms("China", "US"),
-      lines: [`China’s volume is the larger one in ${Math.round(now.p * page.n_kept)} of ${page.n_kept} draws.`, setting(), `Error from the number of draws: at most ± ${percent(now.pError)}.`],
-    }), `± ${percent(now.pError)} from the number of draws`, "", was(probability(base.p))),
+      lines: [`China’s volume is the larger one in ${Math.round(now.p * page.n_kept)} of ${page.n_kept} draws.`, setting(), `Error from the number of draws: at most ± ${(100 * now.pError).toFixed(1)} points.`],
+    }), `± ${(100 * now.pError).toFixed(0)} points from the number of draws`, "", was(probability(base.p))),
     figure("How many times less OpenRouter sees of US use than of Chinese use", num(times(now.undersampling.median), {
       title: "Under-sampling of the US against China", atoms: sideAtoms("China", "US"),
       lines: [`${times(now.undersampling.median)}, ${LEVEL} interval ${timesInterval(now.undersampling)}. Above ${times(now.observed)} the US leads.`, setting(), precision(now.undersampling, times)],
@@ -162,8 +163,11 @@ function figure(name, value, range, naive, was) {
 // ---- bars ----------------------------------------------------------------------------------
 
 function colourOf(row) {
-  const atom = page.atoms[row.members[0]];
-  return `var(${COLOURS[row.label] ?? COLOURS[atom.group]})`;
+  const groups = new Set(row.members.map((a) => page.atoms[a]?.group));
+  const [first] = groups;
+  // A lab with open and closed models has the colour of its origin.
+  const name = COLOURS[row.label] ? row.label : groups.size > 1 ? first.split(" ")[0] : first;
+  return `var(${COLOURS[name]})`;
 }
 
 function drawBars(rows, estimated) {
@@ -177,7 +181,7 @@ function drawBars(rows, estimated) {
     const stealth = row.label === "Stealth";
     const info = {
       title: `${name}: corrected share`, atoms: stealth ? null : row.members, panel: stealth,
-      lines: [`${percent(row.median)}, ${LEVEL} interval ${percentInterval(row)}.`, setting(), precision(row, percent)],
+      lines: [`${percent(row.median)}, ${LEVEL} interval ${percentInterval(row)}.`, setting(), precision(row, points)],
     };
     const corrected = estimated && el("div", { class: "lane" },
       el("div", { class: "space" },
@@ -213,7 +217,7 @@ function seriesWords(estimated) {
   if (!estimated) return [...start, "."];
   const info = { title: "Weekly ratios", atoms: sideAtoms("China", "US"), lines: [`Each week by itself: middle and ${LEVEL} interval of ${page.n_kept} draws.`, setting()] };
   return [...start, " and ", colour(moved() ? "on your settings" : "corrected", "--accent"), `, with the ${LEVEL} interval of each week by itself. Dashed: after the last `, num("disclosure", info),
-    `.${moved() ? " Dotted: the model’s answer." : ""} Click a week to choose it.`];
+    `.${moved() ? " Dotted: the model’s answer." : ""} `, el("span", { class: "click" }, "Click a week to choose it.")];
 }
 
 function drawTable(now, estimated) {
@@ -252,7 +256,7 @@ function drawSliders() {
   for (const spec of SLIDERS) {
     const id = `belief-${spec.key}`;
     const value = state.beliefs[spec.key];
-    const said = value === NEUTRAL[spec.key] ? "as the model says" : words(spec, value);
+    const said = value === NEUTRAL[spec.key] ? `${isLog(spec) ? "×1" : "none"} (model)` : words(spec, value);
     byId(`${id}-value`).textContent = said;
     byId(id).value = position(spec, value);
     byId(id).setAttribute("aria-valuetext", said);
@@ -274,10 +278,13 @@ function drawSliders() {
 function drawUnknown() {
   const one = population();
   byId("unknown-title").textContent = `Not identified: ${one.title}`;
-  byId("unknown-reason").textContent = `No usable public figure speaks of ${one.description}. So there is no estimate, only what can be ruled out. (${one.reason}.)`;
-  byId("bounds").replaceChildren(...one.bounds[state.week].map(([name, low, high]) =>
-    el("div", { class: "bound" }, `China’s share of China and the US, ${name}: between ${percent(low)} and ${percent(high)}`,
-      el("div", { class: "space" }, el("div", { class: "fill", style: { left: `${100 * low}%`, width: `${100 * (high - low)}%` } })))));
+  byId("unknown-reason").textContent = `No usable public figure speaks of ${one.description}, so there is no estimate, only what can be ruled out. In the model’s words: ${one.reason}.`;
+  byId("bounds").replaceChildren(...one.bounds[state.week].map(([name, low, high, row]) => {
+    const words = `between ${percent(low)} and ${percent(high)}`;
+    const info = { title: "Bound", lines: [`China’s part of the tokens of China and the US: ${words}, ${name}.`], row };
+    return el("div", { class: "bound" }, "China’s part of the tokens of China and the US: ", num(words, info), `, ${name}`,
+      el("div", { class: "space" }, el("div", { class: "fill", style: { left: `${100 * low}%`, width: `${100 * (high - low)}%` } })));
+  }));
 }
 
 function panelRows() {
@@ -290,6 +297,8 @@ function draw() {
   const estimated = population().identified;
   for (const id of ["answer", "beliefs", "tipping-section"]) byId(id).hidden = !estimated;
   byId("unknown").hidden = estimated;
+  byId("key-corrected").hidden = !estimated;
+  document.body.classList.toggle("panel-only", !estimated);
   byId("week").value = state.week;
   byId("earlier").disabled = state.week === 0;
   byId("later").disabled = state.week === page.weeks.length - 1;
