@@ -60,7 +60,7 @@ def test_the_page_is_one_small_file_that_can_fetch_nothing(page_file, elements):
     assert not [a for t, a in elements.tags if "src" in a or "srcset" in a or "style" in a]
     links = [a["href"] for t, a in elements.tags if t == "link"]
     assert links == ["data:,"]
-    assert "@import" not in page_file.read_text() and "url(" not in page_file.read_text()
+    assert not re.search(r"@import|url\(|fetch\(", page_file.read_text())
 
 
 def test_the_policy_admits_the_pages_own_style_and_script_alone(elements):
@@ -286,7 +286,7 @@ def test_atoms_add_up_to_the_market():
         collect_atoms(posterior, labels, np.array([0]))
     few = thin_atoms(atoms, 100)
     assert few.log_D.shape == few.log_p.shape == (100, 1, len(few.labs))
-    assert believed_contest(few, 0, Beliefs()).ratio == pytest.approx(full.ratio, rel=0.05)
+    assert believed_contest(few, 0, Beliefs()).ratio == pytest.approx(full.ratio, rel=0.15)
 
 
 def test_beliefs_move_what_they_say(page_data):

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 ARGS = [
     "--headless",
@@ -19,8 +20,6 @@ ARGS = [
 @pytest.fixture(scope="module")
 def browser(program):
     path = program("chromium", "chromium-browser", "google-chrome")
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGS)
         yield browser
@@ -67,14 +66,14 @@ def test_a_slider_moves_the_bars_and_the_way_back_restores_them(visit):
     slider.focus()
     for _ in range(20):
         slider.press("ArrowRight")
-    page.locator("#belief-china-value", has_text="×2.00").wait_for()
+    page.locator("#belief-china-value", has_text="\u00d72.00").wait_for()
     assert widths(page) != before
     assert number(page) > 1.5 * ratio
     assert page.locator("#series svg").inner_html() != series
     assert "on your settings" in page.locator("#sentence").inner_text()
-    assert "the model’s answer" in page.locator("#figures").inner_text()
+    assert "the model\u2019s answer" in page.locator("#figures").inner_text()
     page.locator("#reset").click()
-    page.locator("#belief-china-value", has_text="×1 (model)").wait_for()
+    page.locator("#belief-china-value", has_text="\u00d71 (model)").wait_for()
     assert widths(page) == before
     assert page.locator("#series svg").inner_html() == series
 

@@ -131,7 +131,10 @@ def page_content(
     atoms = [thin_atoms(a, n_kept, week=opens, rng=seed) for a in full]
     cells = list(zip(market.groups, labels, strict=True))
     populations: list[dict[str, object]] = []
-    fits = {p.benchmarks.population: (p, *a) for p, *a in zip(posteriors, full, atoms, strict=True)}
+    fits = {
+        p.benchmarks.population: (p, every, few)
+        for p, every, few in zip(posteriors, full, atoms, strict=True)
+    }
     for name, by_week in found.items():
         entry: dict[str, object] = {
             "name": name,
@@ -154,6 +157,7 @@ def page_content(
         "n_draws": N_DRAWS,
         "n_kept": n_kept,
         "as_of": panel.as_of,
+        "licence": panel.licence,
         "citation": panel.citation.rstrip("."),
         "prior": posteriors[0].prior.name,
         "shown": {

@@ -78,7 +78,7 @@ function openSources({ title, lines, atoms, panel, row }) {
   byId("sources-title").textContent = title;
   const body = byId("sources-body");
   body.replaceChildren(...lines.map((line) => el("p", {}, line)));
-  if (panel) body.append(el("p", {}, `Counted by OpenRouter. ${page.citation}. What is unusual about the week: ${page.notes[state.week].join(" ")}`));
+  if (panel) body.append(el("p", {}, `Counted by OpenRouter. ${page.citation}. Licence: ${page.licence}. What is unusual about the week: ${page.notes[state.week].join(" ")}`));
   if (atoms) body.append(...sourcesOf(atoms));
   if (row) body.append(el("ol", {}, sourceItem(row)));
   byId("sources").showModal();
