@@ -39,7 +39,7 @@ compile = $(UV) pip compile pyproject.toml $(1) --universal --python-version 3.1
 	--fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	--no-emit-find-links --quiet $(UPGRADE)
 
-.PHONY: all setup test-setup test check pytest holdout slow results lock clean help
+.PHONY: all setup test-setup test check pytest docs holdout slow results lock clean help
 
 all: setup  ## Set up .venv and run the main job
 	$(BIN)/offroute correct
@@ -84,6 +84,11 @@ check: $(TEST_STAMP)  ## Style, types, layers, dependencies, spelling, docstring
 pytest: $(TEST_STAMP)
 	$(BIN)/pytest --cov
 
+SITE := docs/_build/html
+docs: $(TEST_STAMP)  ## The documentation in docs/_build/html; a warning is an error
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build -j 2 -W --keep-going --quiet \
+		--doctree-dir $(SITE)/.doctrees -b html docs $(SITE)
+
 holdout: $(TEST_STAMP)  ## Held-out families, later disclosures, fixed pass-through, predictions
 	$(BIN)/python scripts/study_evidence.py
 	$(BIN)/python scripts/study_estimators.py
@@ -110,7 +115,7 @@ lock: $(TEST_STAMP)  ## Recompile requirements.lock; make lock UPGRADE=--upgrade
 	$(BIN)/python scripts/make_environment.py
 
 clean:  ## Remove .venv and what tools left behind
-	rm -rf .venv dist build .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv dist build docs/_build docs/api .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## This list

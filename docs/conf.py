@@ -1,12 +1,14 @@
 """Settings of the documentation; `make docs` builds it offline, warnings being errors."""
 
 import os
+import re
 from importlib import import_module
 from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 
 import offroute
 
@@ -16,7 +18,7 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 project = "offroute"
 author = "offroute authors"
-copyright = author  # noqa: A001 - Sphinx wants this name
+copyright = author
 version = release = offroute.__version__
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_nb"]
@@ -49,6 +51,8 @@ html_theme_options = {
     "footer_end": [],
 }
 html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 
 _LAYERS = {
     "data": "Tables",
@@ -64,10 +68,10 @@ def write_api() -> None:
     layers: dict[str, list[str]] = {title: [] for title in _LAYERS.values()}
     home = import_module("offroute")._HOME
     for name in offroute.__all__:
-        layers[_LAYERS[home.get(name, "offroute.exceptions").split(".")[1]]].append(name)
+        if name != "exceptions":
+            layers[_LAYERS[home.get(name, "offroute.exceptions").split(".")[1]]].append(name)
     lines = ["API", "===", "", "Every public name. Examples are executed by the tests.", ""]
     for title, names in layers.items():
-        names = [name for name in names if name != "exceptions"]
         lines += [title, "-" * len(title), "", ".. currentmodule:: offroute", ""]
         lines += [".. autosummary::", "   :toctree: generated", ""]
         lines += [f"   {name}" for name in names] + [""]
@@ -79,20 +83,35 @@ def write_api() -> None:
         path.write_text(text)
 
 
+def _inner(tex: str) -> str:
+    return re.sub(r"^<math[^>]*>|</math>$", "", convert(tex, display="block"))
+
+
 def _mathml(tex: str, display: str) -> str:
+    """Convert a formula; lines ended by a double backslash are aligned at their ampersands."""
     tex = tex.strip()
-    if display == "block" and ("&" in tex or "\\\\" in tex) and "\\begin" not in tex:
-        tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
-    return convert(tex, display=display)
+    if "\\begin" in tex or not re.search(r"\\\\|(?<!\\)&", tex):
+        return convert(tex, display=display)
+    rows = [re.split(r"(?<!\\)&", row) for row in re.split(r"\\\\", tex)]
+    cells = [
+        [
+            f'<mtd style="text-align: {side}">{_inner(cell)}</mtd>'
+            for cell, side in zip(row, ("right", "left", "left"), strict=False)
+        ]
+        for row in rows
+    ]
+    table = "".join(f"<mtr>{''.join(row)}</mtr>" for row in cells)
+    space = "http://www.w3.org/1998/Math/MathML"
+    return f'<math xmlns="{space}" display="block"><mtable>{table}</mtable></math>'
 
 
-def inline_math(writer, node: nodes.math) -> None:
+def inline_math(writer: HTML5Translator, node: nodes.math) -> None:
     """Write a formula within a line as MathML."""
     writer.body.append(_mathml(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
-def block_math(writer, node: nodes.math_block) -> None:
+def block_math(writer: HTML5Translator, node: nodes.math_block) -> None:
     """Write a displayed formula as MathML."""
     writer.body.append(f'<div class="math">{_mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode

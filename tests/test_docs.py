@@ -1,0 +1,174 @@
+"""The documentation: all code runs, it builds without a warning, its links lead somewhere."""
+
+import doctest
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import chdir
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from typer.testing import CliRunner
+
+import offroute
+from offroute.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+GENERATED = {"_build", "api", "jupyter_execute"}
+PAGES = [
+    ROOT / "README.md",
+    *sorted(p for p in DOCS.rglob("*.md") if not GENERATED & set(p.relative_to(DOCS).parts)),
+]
+FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+# Directives of MyST; the build executes the cells. The README's plain block is `make`.
+BUILT = re.compile(r"\{[\w-]+\}.*")
+PLAIN = {ROOT / "README.md": [""]}
+
+
+def blocks(path):
+    return [(m["kind"].strip(), m["text"]) for m in FENCE.finditer(path.read_text())]
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def run_command(line):
+    """The same command stands on several pages: it is run once, in a folder of its own."""
+    words = shlex.split(line)
+    assert words[0] == "offroute", line
+    with TemporaryDirectory() as folder, chdir(folder):
+        done = CliRunner().invoke(app, words[1:])
+    return done.exit_code, done.output
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_every_code_block_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__main__"}
+    for kind, text in blocks(path):
+        if BUILT.fullmatch(kind) or kind in PLAIN.get(path, ()):
+            continue
+        assert kind in ("python", "console"), f"{name(path)}: nothing runs a block of {kind!r}"
+        if kind == "console":
+            lines = [line for line in text.splitlines() if line.startswith("$ ")]
+            assert lines, f"{name(path)}: a console block without a command"
+            for line in lines:
+                code, output = run_command(line[2:])
+                assert code == 0, output
+        elif ">>>" in text:
+            test = doctest.DocTestParser().get_doctest(text, namespace, name(path), None, None)
+            runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+            runner.run(test, clear_globs=False)
+            assert runner.failures == 0
+            namespace.update(test.globs)
+        else:
+            exec(compile(text, name(path), "exec"), namespace)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The documentation, built by the recipe of `make docs`."""
+    folder, bin_of = tmp_path_factory.mktemp("site"), str(Path(sys.executable).parent)
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = re.search(r"^docs:.*\n((?:\t.*\n)+)", makefile, flags=re.MULTILINE)[1]
+    for variable, value in (
+        ("$(abspath $(BIN))", bin_of),
+        ("$(BIN)", bin_of),
+        ("$(SITE)", str(folder)),
+        ("$$", "$"),
+    ):
+        recipe = recipe.replace(variable, value)
+    done = subprocess.run(
+        ["bash", "-c", recipe], cwd=ROOT, capture_output=True, text=True, check=False, timeout=900
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return folder
+
+
+class Links(HTMLParser):
+    """Where a page points, what it loads, and what can be pointed at."""
+
+    def __init__(self):
+        super().__init__()
+        self.to, self.loads, self.ids = [], [], set()
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.ids.add(found.get("id"))
+        if tag == "a" and found.get("href"):
+            self.to.append(found["href"])
+        if tag == "link" and found.get("rel") in ("stylesheet", "icon", "preload", "modulepreload"):
+            self.loads.append(found["href"])
+        if tag in ("script", "img", "iframe") and found.get("src"):
+            self.loads.append(found["src"])
+
+
+@pytest.fixture(scope="module")
+def parsed(site):
+    out = {}
+    for path in sorted(site.rglob("*.html")):
+        # A template of the theme that is no page.
+        if "_static" not in path.parts:
+            out[path] = Links()
+            out[path].feed(path.read_text())
+    return out
+
+
+def test_local_links_and_anchors_exist(parsed):
+    dead = []
+    for page, links in parsed.items():
+        for link in links.to:
+            parts = urlsplit(link)
+            if parts.scheme in ("http", "https", "mailto"):
+                continue
+            path = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            if path not in parsed:
+                if not path.is_file():
+                    dead.append((page.name, link))
+            elif parts.fragment and unquote(parts.fragment) not in parsed[path].ids:
+                dead.append((page.name, link))
+    assert dead == []
+
+
+def test_the_documentation_loads_nothing_from_elsewhere(parsed):
+    assert len(parsed) > 60
+    assert [u for links in parsed.values() for u in links.loads if urlsplit(u).netloc] == []
+    missing = [
+        (page.name, url)
+        for page, links in parsed.items()
+        for url in links.loads
+        if not url.startswith("data:")
+        and not (page.parent / unquote(urlsplit(url).path)).resolve().is_file()
+    ]
+    assert missing == []
+
+
+def test_formulas_are_converted_to_the_last_command(parsed):
+    formulas = [
+        formula
+        for page in parsed
+        for formula in re.findall(r"<math.*?</math>", page.read_text(), flags=re.DOTALL)
+    ]
+    assert len(formulas) > 50
+    text = {formula: re.sub("<[^>]*>", "", formula) for formula in formulas}
+    assert [t for f, t in text.items() if "\\" in t or re.search(r"&(?!#?\w+;)", f)] == []
+
+
+def test_every_public_name_has_a_page(site):
+    pages = {p.stem.removeprefix("offroute.") for p in (site / "api" / "generated").iterdir()}
+    assert set(offroute.__all__) - {"exceptions"} <= pages
+
+
+def test_readme_links_exist():
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    local = [link for link in links if not urlsplit(link).scheme]
+    assert local
+    assert [link for link in local if not (ROOT / link).exists()] == []
