@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from offroute.cli import app
 from offroute.measurement.ledger import Benchmarks
 from offroute.measurement.market import GROUPS, Market
 
@@ -99,3 +101,13 @@ def toy():
     """Makers of small markets and benchmarks, with the rows and cells that they start from."""
     assert {c[1] for c in _CELLS} <= set(GROUPS)
     return SimpleNamespace(market=_market, benchmarks=_benchmarks, rows=_ROWS, cells=_CELLS)
+
+
+@pytest.fixture(scope="session")
+def page_file(tmp_path_factory):
+    """The report as `offroute report -o report.html` writes it."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    done = CliRunner().invoke(app, ["report", "-o", str(path)])
+    assert done.exit_code == 0, done.output
+    assert f"{path.stat().st_size / 1e3:.0f} kB" in done.output
+    return path

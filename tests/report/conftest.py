@@ -4,9 +4,6 @@ import re
 import shutil
 
 import pytest
-from typer.testing import CliRunner
-
-from offroute.cli import app
 
 
 @pytest.fixture(scope="session")
@@ -22,16 +19,6 @@ def program():
         return found
 
     return find
-
-
-@pytest.fixture(scope="session")
-def page_file(tmp_path_factory):
-    """The report as the command line writes it."""
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    done = CliRunner().invoke(app, ["report", "-o", str(path)])
-    assert done.exit_code == 0, done.output
-    assert f"{path.stat().st_size / 1e3:.0f} kB" in done.output
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ def test_populations_without_evidence_have_bounds_and_no_draws(page_data):
         for side in ("China", "US")
     )
     part = china / (china + us)
-    _, low, high, row = by_name["us-startups"]["bounds"][week][1]
+    _, low, high, (row,) = by_name["us-startups"]["bounds"][week][1]
     assert low == pytest.approx(max((part - 0.53) / 0.47, 0), abs=1e-4)
     assert high == pytest.approx(min(part / 0.47, 1), abs=1e-4)
     assert page_data["ledger"][row]["figure"].startswith("47 %")
@@ -366,3 +366,10 @@ def test_a_wrong_call_is_refused_before_any_fit(call, code, words):
     done = CliRunner().invoke(app, ["report", *call])
     assert done.exit_code == code
     assert words in " ".join(done.output.split())
+
+
+def test_without_its_extra_the_report_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("offroute.report.page.render.find_spec", lambda name: None)
+    done = CliRunner().invoke(app, ["report"])
+    assert done.exit_code == 2
+    assert "pip install 'offroute[report]'" in " ".join(done.output.split())

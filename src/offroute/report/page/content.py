@@ -142,12 +142,12 @@ def page_content(
             "description": POPULATIONS[name].description,
             "identified": name in fits,
             "reason": by_week[0].reason,
-            "bounds": [[_bound(bound) for bound in one.bounds] for one in by_week],
+            "bounds": [[_bound(b, ledger) for b in one.bounds] for one in by_week],
         }
         if name in fits:
             entry |= _fitted(*fits[name], cells)
         populations.append(entry)
-    cited = {_bound(b)[3] for one in found.values() for b in one[0].bounds} - {""}
+    cited = {i for one in found.values() for b in one[0].bounds for i in _bound(b, ledger)[3]}
     first = atoms[0]
     panel = sidecar_of("usage", data_dir)
     return {
@@ -178,11 +178,19 @@ def page_content(
     }
 
 
-def _bound(bound: tuple[str, float, float]) -> tuple[str, float, float, str]:
-    """Return words, low, high and the ledger row that the words name, if any."""
+def _bound(
+    bound: tuple[str, float, float], ledger: pd.DataFrame
+) -> tuple[str, float, float, list[str]]:
+    """Return words, low, high and the ledger rows that the words name by id or survey."""
     words, low, high = bound
-    row = words.partition("(")[2].rstrip(")")
-    return words.partition(" (")[0], round(low, 4), round(high, 4), row
+    ids = ledger["id"].astype(str)
+    named = ids.map(lambda i: f"({i})" in words)
+    survey = ledger["family"].astype(str).str.removeprefix("share:")
+    named |= survey.map(lambda s: f"survey {s} " in words) & (ledger["use"] == "likelihood")
+    rows = sorted(ids[named])
+    for row in rows:
+        words = words.replace(f" ({row})", "")
+    return words, round(low, 4), round(high, 4), rows
 
 
 def _gap_before(market: Market, weeks: IntArray) -> list[bool]:

@@ -74,13 +74,13 @@ const at = (beliefs) => volumes(page, draws(), state.week, beliefs, state.unit);
 
 // ---- sources -------------------------------------------------------------------------------
 
-function openSources({ title, lines, atoms, panel, row }) {
+function openSources({ title, lines, atoms, panel, rows }) {
   byId("sources-title").textContent = title;
   const body = byId("sources-body");
   body.replaceChildren(...lines.map((line) => el("p", {}, line)));
   if (panel) body.append(el("p", {}, `Counted by OpenRouter. ${page.citation}. Licence: ${page.licence}. What is unusual about the week: ${page.notes[state.week].join(" ")}`));
   if (atoms) body.append(...sourcesOf(atoms));
-  if (row) body.append(el("ol", {}, sourceItem(row)));
+  if (rows) body.append(el("ol", {}, ...rows.map(sourceItem)));
   byId("sources").showModal();
 }
 
@@ -279,9 +279,9 @@ function drawUnknown() {
   const one = population();
   byId("unknown-title").textContent = `Not identified: ${one.title}`;
   byId("unknown-reason").textContent = `No usable public figure speaks of ${one.description}, so there is no estimate, only what can be ruled out. In the model’s words: ${one.reason}.`;
-  byId("bounds").replaceChildren(...one.bounds[state.week].map(([name, low, high, row]) => {
+  byId("bounds").replaceChildren(...one.bounds[state.week].map(([name, low, high, rows]) => {
     const words = `between ${percent(low)} and ${percent(high)}`;
-    const info = { title: "Bound", lines: [`China’s part of the tokens of China and the US: ${words}, ${name}.`], row };
+    const info = { title: "Bound", lines: [`China’s part of the tokens of China and the US: ${words}, ${name}.`], rows };
     return el("div", { class: "bound" }, "China’s part of the tokens of China and the US: ", num(words, info), `, ${name}`,
       el("div", { class: "space" }, el("div", { class: "fill", style: { left: `${100 * low}%`, width: `${100 * (high - low)}%` } })));
   }));
