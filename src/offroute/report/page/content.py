@@ -142,12 +142,12 @@ def page_content(
             "description": POPULATIONS[name].description,
             "identified": name in fits,
             "reason": by_week[0].reason,
-            "bounds": [[_bound(b, ledger) for b in one.bounds] for one in by_week],
+            "bounds": [_bounds(one.bounds, ledger) for one in by_week],
         }
         if name in fits:
             entry |= _fitted(*fits[name], cells)
         populations.append(entry)
-    cited = {i for one in found.values() for b in one[0].bounds for i in _bound(b, ledger)[3]}
+    cited = {i for one in found.values() for b in _bounds(one[0].bounds, ledger) for i in b[3]}
     first = atoms[0]
     panel = sidecar_of("usage", data_dir)
     return {
@@ -178,19 +178,26 @@ def page_content(
     }
 
 
-def _bound(
-    bound: tuple[str, float, float], ledger: pd.DataFrame
-) -> tuple[str, float, float, list[str]]:
+def _bounds(
+    bounds: tuple[tuple[str, float, float], ...], ledger: pd.DataFrame
+) -> list[tuple[str, float, float, list[str]]]:
     """Return words, low, high and the ledger rows that the words name by id or survey."""
-    words, low, high = bound
     ids = ledger["id"].astype(str)
-    named = ids.map(lambda i: f"({i})" in words)
     survey = ledger["family"].astype(str).str.removeprefix("share:")
-    named |= survey.map(lambda s: f"survey {s} " in words) & (ledger["use"] == "likelihood")
-    rows = sorted(ids[named])
-    for row in rows:
-        words = words.replace(f" ({row})", "")
-    return words, round(low, 4), round(high, 4), rows
+    used = ledger["use"] == "likelihood"
+    out: list[tuple[str, float, float, list[str]]] = []
+    for text, low, high in bounds:
+        named = [f"({i})" in text for i in ids] | (
+            pd.Series([f"survey {s} " in text for s in survey], index=ids.index) & used
+        )
+        rows = sorted(ids[named])
+        if text.startswith("the same"):
+            rows = out[-1][3]
+        words = text
+        for row in rows:
+            words = words.replace(f" ({row})", "")
+        out.append((words, round(low, 4), round(high, 4), rows))
+    return out
 
 
 def _gap_before(market: Market, weeks: IntArray) -> list[bool]:
