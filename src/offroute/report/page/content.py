@@ -182,15 +182,16 @@ def _bounds(
     bounds: tuple[tuple[str, float, float], ...], ledger: pd.DataFrame
 ) -> list[tuple[str, float, float, list[str]]]:
     """Return words, low, high and the ledger rows that the words name by id or survey."""
-    ids = ledger["id"].astype(str)
-    survey = ledger["family"].astype(str).str.removeprefix("share:")
-    used = ledger["use"] == "likelihood"
+    ids = ledger["id"].astype(str).to_list()
+    surveys = ledger["family"].where(ledger["use"] == "likelihood", "").astype(str)
+    named_by = [
+        (f"({i})", f"survey {s.removeprefix('share:')} ") for i, s in zip(ids, surveys, strict=True)
+    ]
     out: list[tuple[str, float, float, list[str]]] = []
     for text, low, high in bounds:
-        named = [f"({i})" in text for i in ids] | (
-            pd.Series([f"survey {s} " in text for s in survey], index=ids.index) & used
+        rows = sorted(
+            i for i, names in zip(ids, named_by, strict=True) if any(n in text for n in names)
         )
-        rows = sorted(ids[named])
         if text.startswith("the same"):
             rows = out[-1][3]
         words = text
