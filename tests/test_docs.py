@@ -25,6 +25,12 @@ PAGES = [
     ROOT / "README.md",
     *sorted(p for p in DOCS.rglob("*.md") if not GENERATED & set(p.relative_to(DOCS).parts)),
 ]
+# Pages that need a server, a cluster or input files have tests of their own, which name them.
+ELSEWHERE = {
+    "own-log.md": "tests/test_howto.py",
+    "spark-dask.md": "tests/test_howto.py",
+    "refresh.md": "tests/data/test_refresh.py",
+}
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # Directives of MyST; the build executes the cells. The README's plain block is `make`.
 BUILT = re.compile(r"\{[\w-]+\}.*")
@@ -49,7 +55,12 @@ def run_command(line):
     return done.exit_code, done.output
 
 
-@pytest.mark.parametrize("path", PAGES, ids=name)
+@pytest.mark.parametrize(("page", "test"), ELSEWHERE.items())
+def test_pages_left_out_here_are_run_elsewhere(page, test):
+    assert page in (ROOT / test).read_text()
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if p.name not in ELSEWHERE], ids=name)
 def test_every_code_block_runs(path, tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
