@@ -13,21 +13,29 @@ fixes :math:`\gamma`. Curvature :math:`\gamma_2` is the barbell: both ends of th
 directly. No effect of price between labs enters: it would be one with the lab's own coverage.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from offroute._typing import BoolArray, FloatArray, IntArray
-from offroute.estimators.gaussian_system import Features, cell_volume, walk_kernel
+from offroute.estimators.gaussian_system import Features, walk_kernel
 from offroute.estimators.linearise import error_covariance
 from offroute.estimators.prior import Prior
-from offroute.exceptions import NotConverged, NotIdentified
+from offroute.exceptions import NotIdentified
 from offroute.measurement.ledger import Benchmarks, take
 from offroute.measurement.market import Market
 
-_TOLERANCE = 1e-12
+_TOLERANCE = 1e-10
+_STEPS = 100
+_HALVINGS = 30
+_REWEIGHTINGS = 3
+#: Beyond this slope a lab's volume elsewhere is all in one tier.
+_STEEPEST = 20.0
+_SINGULAR = 1e12
 
 
 @dataclass(frozen=True)
@@ -37,9 +45,12 @@ class PriceSlope:
     Attributes
     ----------
     gamma, se : float
-        Slope and its standard error.
+        Slope and its standard error; infinite with nan where the figures imply a mean price beyond
+        the dearest or the cheapest tier.
+    low, high : float
+        Interval from the rise of the criterion; an end that the figures do not bound is infinite.
     gamma2, se2 : float
-        Curvature and its standard error; nan when not fitted.
+        Curvature and its standard error; nan when not fitted or not bounded by the figures.
     j_statistic : float
         Sargan-Hansen statistic of over-identification, chi-squared if errors are as elicited.
     df : int
@@ -54,6 +65,8 @@ class PriceSlope:
 
     gamma: float
     se: float
+    low: float
+    high: float
     gamma2: float
     se2: float
     j_statistic: float
@@ -137,6 +150,7 @@ def fit_price_slope(
     prior: Prior,
     *,
     curvature: bool = False,
+    level: float = 0.9,
 ) -> PriceSlope:
     r"""Estimate the slope by the generalised method of moments, without any prior on it.
 
@@ -158,6 +172,8 @@ def fit_price_slope(
         Scales of the errors and of the drift; its gamma is not used.
     curvature : bool
         Whether to fit the barbell.
+    level : float
+        Coverage of the interval.
 
     Returns
     -------
@@ -168,14 +184,14 @@ def fit_price_slope(
     ------
     NotIdentified
         If no lab of several tiers has both token and revenue figures, or there are fewer figures
-        than coefficients, or prices of the labs do not tell the coefficients apart.
-    NotConverged
-        If the minimum is not found.
+        than coefficients.
 
     Notes
     -----
     Assumes that the realised price of every tier lies below its list price by the same factor,
-    which is in the offsets: a discount deeper for flagships would read as a negative slope. Hansen
+    which is in the offsets: a discount deeper for flagships would read as a negative slope. The
+    mean price of a lab lies between those of its tiers: figures that imply one beyond them have no
+    finite slope, which is then infinite, with the end of the interval on the other side. Hansen
     (1982), doi:10.2307/1912775.
     """
     rows, unit = _paired_rows(market, benchmarks)
@@ -191,62 +207,112 @@ def fit_price_slope(
     b = take(benchmarks, rows)
     z = log_price_within(market)
     z2 = z**2 - (np.bincount(market.unit, z**2) / np.bincount(market.unit))[market.unit]
+    at = len(names)
     level_of = (unit[:, None] == names[None, :]).astype(np.float64)
     own = market.unit[None, :] == unit[:, None]
     panel = np.log(np.maximum(market.Xs[b.week], np.finfo(float).tiny))
     path = features.mu[b.week, unit]
 
-    def _predict(theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        tilt = theta[len(names)] * z + (theta[-1] * z2 if curvature else 0.0)
-        log_units = np.zeros((len(rows), len(features.group)))
-        log_units[np.arange(len(rows)), unit] = path + level_of @ theta[: len(names)]
-        D = cell_volume(features, log_units, panel, np.broadcast_to(tilt, panel.shape))
-        D = np.where(own, D, 0.0)
-        off = (b.w * D).sum(axis=1)
-        total = off + (b.w * b.iota[:, None] * market.X[b.week]).sum(axis=1)
-        return np.asarray(np.log(total)), np.asarray(off / total)
+    inside = (b.w * b.iota[:, None] * market.X[b.week]).sum(axis=1)
+    # Only the cells of a figure's own lab count: its volume is its level split over them.
+    weight, mix = np.where(own, b.w, 0.0), np.where(own, panel, -np.inf)
+
+    def _predict(theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Log figures, their off-platform part and their derivatives."""
+        tilt = theta[at] * z + (theta[-1] * z2 if curvature else 0.0)
+        log_part = mix + tilt
+        part = np.exp(log_part - log_part.max(axis=1, keepdims=True))
+        part /= part.sum(axis=1, keepdims=True)
+        D = part * np.exp(path + level_of @ theta[:at])[:, None]
+        off = (weight * D).sum(axis=1)
+        total = off + inside
+        slopes = []
+        for x in (z, z2)[: 1 + curvature]:
+            slopes.append((weight * D * (x - (part @ x)[:, None])).sum(axis=1) / total)
+        J = np.column_stack([level_of * (off / total)[:, None], *slopes])
+        return np.log(total), off / total, J
+
+    def _whitened(theta: FloatArray, root: np.ndarray) -> tuple[FloatArray, FloatArray]:
+        log_total, _, J = _predict(theta)
+        return np.asarray(root @ (b.y - b.off - log_total)), np.asarray(-root @ J)
 
     W = _weight(features, b, prior, unit, _predict(np.zeros(n_coef))[1])
-    for _ in range(3):  # the off-platform part of a figure enters its drift: iterate it
+    for _ in range(_REWEIGHTINGS):  # the off-platform part of a figure enters its drift
         root = np.linalg.cholesky(W).T
-        found = least_squares(
-            lambda t, root=root: root @ (b.y - b.off - _predict(t)[0]),
-            np.zeros(n_coef),
-            xtol=_TOLERANCE,
-            ftol=_TOLERANCE,
-            gtol=_TOLERANCE,
-        )
-        W = _weight(features, b, prior, unit, _predict(found.x)[1])
-    if not found.success:
-        raise NotConverged(
-            "slope of coverage in price",
-            got=found.message,
-            rule="the criterion must have a minimum",
-            next_step="Fit without curvature.",
-        )
-    jac = np.asarray(found.jac, dtype=np.float64)
+        theta, cost, jac = _minimise(partial(_whitened, root=root), np.zeros(n_coef), at)
+        W = _weight(features, b, prior, unit, _predict(theta)[1])
+
+    def _excess(value: float) -> float:
+        start = np.delete(theta, at)
+
+        def _rest(other: FloatArray) -> tuple[FloatArray, FloatArray]:
+            r, J = _whitened(np.insert(other, at, value), root)
+            return r, np.delete(J, at, axis=1)
+
+        return _minimise(_rest, start, None)[1] - cost - float(chi2.ppf(level, 1))
+
+    low, high = (_profile_end(_excess, float(theta[at]), end) for end in (-_STEEPEST, _STEEPEST))
     information = jac.T @ jac
-    if np.linalg.cond(information) > 1 / np.sqrt(np.finfo(float).eps):
-        raise NotIdentified(
-            "slope of coverage in price",
-            got=f"condition number {np.linalg.cond(information):.1e}",
-            rule="prices of the labs must tell the coefficients apart",
-            next_step="Fit without curvature.",
-        )
-    se = np.sqrt(np.diag(np.linalg.inv(information)))
-    at, df, j = len(names), len(rows) - n_coef, float(2 * found.cost)
+    finite = np.abs(theta[at:]).max() < 0.99 * _STEEPEST and np.linalg.cond(information) < _SINGULAR
+    se = np.full(n_coef, np.nan)
+    if finite:
+        se = np.sqrt(np.diag(np.linalg.inv(information)))
+    # With curvature two coefficients run off together, and neither has a direction of its own.
+    steep = np.nan if curvature else float(np.copysign(np.inf, theta[at]))
+    df = len(rows) - n_coef
     first = {int(u): market.labs[int(np.flatnonzero(market.unit == u)[0])] for u in names}
     return PriceSlope(
-        gamma=float(found.x[at]),
+        gamma=float(theta[at]) if finite else steep,
         se=float(se[at]),
-        gamma2=float(found.x[-1]) if curvature else np.nan,
+        low=low,
+        high=high,
+        gamma2=float(theta[-1]) if curvature and finite else np.nan,
         se2=float(se[-1]) if curvature else np.nan,
-        j_statistic=j,
+        j_statistic=cost,
         df=df,
-        p_value=float(chi2.sf(j, df)) if df else np.nan,
+        p_value=float(chi2.sf(cost, df)) if df else np.nan,
         ids=b.ids,
         labs=tuple(first[int(u)] for u in names),
     )
+
+
+def _minimise(
+    residual: Callable[[FloatArray], tuple[FloatArray, FloatArray]],
+    start: FloatArray,
+    bounded: int | None,
+) -> tuple[FloatArray, float, FloatArray]:
+    """Gauss-Newton steps with halving; return the minimum, its value and the derivative there."""
+    x = start
+    r, J = residual(x)
+    cost = float(r @ r)
+    for _ in range(_STEPS):
+        step = np.linalg.lstsq(J, -r)[0]
+        for _ in range(_HALVINGS):
+            new = x + step
+            if bounded is not None:
+                new[bounded:] = np.clip(new[bounded:], -_STEEPEST, _STEEPEST)
+            r_new, J_new = residual(new)
+            lower = float(r_new @ r_new)
+            if lower <= cost:
+                break
+            step = 0.5 * step
+        else:
+            break
+        done = cost - lower <= _TOLERANCE * (1 + cost)
+        x, r, J, cost = new, r_new, J_new, lower
+        if done:
+            break
+    return x, cost, J
+
+
+def _profile_end(excess: Callable[[float], float], best: float, end: float) -> float:
+    """Where the criterion has risen enough, between its minimum and an end; infinite if nowhere."""
+    if abs(best) >= 0.99 * _STEEPEST and np.sign(best) == np.sign(end):
+        return float(np.copysign(np.inf, end))
+    if excess(end) < 0:
+        return float(np.copysign(np.inf, end))
+    low, high = sorted((best, end))
+    return float(brentq(excess, low, high, xtol=1e-4, rtol=1e-4))
 
 
 def _weight(

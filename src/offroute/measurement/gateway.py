@@ -1,4 +1,4 @@
-r"""A second gateway's shares beside the panel: weekly readings, and benchmarks within an origin.
+r"""A second gateway's shares beside the panel, and benchmarks within an origin.
 
 Panel A and gateway B are two biased samples of one market. With coverage :math:`\pi^A_l, \pi^B_l`
 of lab l,
@@ -12,6 +12,7 @@ two samples is empty by construction, whatever the size of the market.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,42 +31,6 @@ SMALLEST = 0.002
 #: Error of a lab's share by the gateway's own selection within its origin (log sd).
 SELECTION_SD = 0.6
 _MIN_DAYS = 2
-
-
-def weekly_readings(gateway: pd.DataFrame) -> pd.DataFrame:
-    """Take the median over days of each lab's share in each week.
-
-    Parameters
-    ----------
-    gateway : pandas.DataFrame
-        Daily shares, as `offroute.data.snapshot.load_gateway` returns them.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``week_start`` (Monday), ``lab``, ``origin``, ``days`` and the medians ``token_share``,
-        ``spend_share``; a lab absent on a day counts as zero that day.
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing.
-    """
-    check_columns(gateway, ["date", "lab", "origin", "token_share"], name="gateway")
-    day = pd.to_datetime(gateway["date"])
-    monday = day - pd.to_timedelta(day.dt.weekday, unit="D")
-    rows = gateway.assign(week_start=monday, date=day)
-    days = rows.groupby("week_start")["date"].nunique()
-    parts = []
-    for week, block in rows.groupby("week_start"):
-        wide = block.pivot_table(
-            index=["lab", "origin"], columns="date", values=["token_share", "spend_share"]
-        ).fillna(0.0)
-        part = wide.T.groupby(level=0).median().T.reset_index()
-        parts.append(part.assign(week_start=week, days=int(days[week])))
-    table = pd.concat(parts, ignore_index=True)
-    table.columns.name = None
-    return table[["week_start", "lab", "origin", "days", "token_share", "spend_share"]]
 
 
 def origin_log_ratio(gateway: pd.DataFrame, *, shares: str = "token_share") -> pd.Series:
@@ -91,9 +56,8 @@ def origin_log_ratio(gateway: pd.DataFrame, *, shares: str = "token_share") -> p
     check_columns(gateway, ["date", "origin", shares], name="gateway")
     sums = gateway.pivot_table(index="date", columns="origin", values=shares, aggfunc="sum")
     both = sums[(sums["China"] > 0) & (sums["US"] > 0)]
-    out: pd.Series = np.log(both["China"] / both["US"])
-    out.index = pd.to_datetime(out.index)
-    return out
+    values = np.log((both["China"] / both["US"]).to_numpy(dtype=np.float64))
+    return pd.Series(values, index=pd.DatetimeIndex(both.index))
 
 
 def window(gateway: pd.DataFrame, week: str, *, weeks: int = 4) -> pd.DataFrame:
@@ -132,7 +96,7 @@ def window(gateway: pd.DataFrame, week: str, *, weeks: int = 4) -> pd.DataFrame:
 
 
 def pooled_shares(rows: pd.DataFrame, labs: list[str]) -> tuple[FloatArray, FloatArray]:
-    """Mean log share of each lab over days, and the sd of the mean.
+    """Average the log share of each lab over days.
 
     Parameters
     ----------
@@ -152,7 +116,7 @@ def pooled_shares(rows: pd.DataFrame, labs: list[str]) -> tuple[FloatArray, Floa
 
 
 def shared_labs(rows: pd.DataFrame, market: Market, week: int, origin: str) -> list[str]:
-    """Labs of an origin that both the gateway's days and the panel's week show.
+    """Find the labs of an origin that both the gateway's days and the panel's week show.
 
     Parameters
     ----------
@@ -228,7 +192,12 @@ def gateway_benchmarks(
     check_finite(selection_sd, name="selection_sd", minimum=0, strict=True)
     at = int(np.searchsorted(market.weeks, np.datetime64(week, "D")))
     rows = window(gateway, week)
-    ids, families, y, s, w, origin = [], [], [], [], [], []
+    ids: list[str] = []
+    families: list[str] = []
+    y: list[float] = []
+    s: list[float] = []
+    w: list[FloatArray] = []
+    origin: list[int] = []
     for name, sign in (("US", 1), ("China", -1)):
         labs = shared_labs(rows, market, at, name)
         if len(labs) < _MIN_DAYS:
@@ -236,7 +205,8 @@ def gateway_benchmarks(
         mean, sd = pooled_shares(rows, labs)
         ids += [f"gateway:{lab}" for lab in labs]
         families += [FAMILIES[name]] * len(labs)
-        y, s = [*y, *mean], [*s, *sd]
+        y += mean.tolist()
+        s += sd.tolist()
         w += [select_cells(market, f"lab:{lab}").astype(np.float64) for lab in labs]
         origin += [sign] * len(labs)
     if not ids:
@@ -301,7 +271,9 @@ def join_benchmarks(first: Benchmarks, second: Benchmarks) -> Benchmarks:
         for b in (first, second)
     ]
     fields = ("week", "y", "s", "off", "q", "iota", "w", "origin", "side")
-    joined = {k: np.concatenate([getattr(first, k), getattr(second, k)]) for k in fields}
+    joined: dict[str, Any] = {
+        k: np.concatenate([getattr(first, k), getattr(second, k)]) for k in fields
+    }
     return replace(
         first,
         ids=first.ids + second.ids,

@@ -207,7 +207,7 @@ def factor_sensitivity(
 
 
 def scores(posterior: Posterior) -> tuple[np.ndarray, FloatArray]:
-    """Derivative of the log density of the figures with respect to each figure, draw by draw.
+    """Differentiate the log density of the figures by each figure, draw by draw.
 
     Parameters
     ----------

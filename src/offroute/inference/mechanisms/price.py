@@ -136,8 +136,8 @@ def price_selection(
         direction=direction_of(change),
         strength=strength,
         note=(
-            f"{source} (contraction {contraction:.2f}); the effect assumes that it holds between labs too, and it is "
-            "then part of the effects of C1 and C4, not on top of them."
+            f"{source} (contraction {contraction:.2f}); the effect assumes that it holds between "
+            "labs too, and it is then part of the effects of C1 and C4, not on top of them."
         ),
     )
     return PriceSelection(

@@ -168,8 +168,9 @@ def study_events(
     """
     check_columns(events, ["model", "week"], name="events")
     table = weekly_models(usage)
-    part = np.exp(table).div(np.exp(table).sum(axis=1), axis=0)
-    dates = events.groupby("model")["week"].apply(list).to_dict()
+    volume = pd.DataFrame(np.exp(table))
+    part = volume.div(volume.sum(axis=1), axis=0)
+    dates = {str(m): list(block["week"]) for m, block in events.groupby("model")}
     out = []
     for event in events.to_dict("records"):
         model, week = event["model"], pd.Timestamp(event["week"])

@@ -155,8 +155,8 @@ def second_gateway(
         direction="either",
         strength="bounds only",
         note=(
-            f"From {n} days of the gateway; it identifies how the two gateways differ, not which of "
-            "them is like the market, and both may select alike."
+            f"From {n} days of the gateway; it identifies how the two gateways differ, not which "
+            "of them is like the market, and both may select alike."
         ),
     )
 
@@ -364,10 +364,9 @@ def panel_and_gateway(
         If too few days have all lags inside the panel.
     """
     daily = origin_log_ratio(gateway)
-    monday = daily.index - pd.to_timedelta(daily.index.dayofweek, unit="D")
-    weekly = daily.groupby(monday).median()
-    start = pd.Timestamp(str(market.weeks[0]))
-    s = ((weekly.index - start).days / 7.0).to_numpy(dtype=np.float64)
+    days = (daily.index.to_numpy().astype("datetime64[D]") - market.weeks[0]).astype("int64")
+    weekly = daily.groupby(days // 7).median()
+    s = weekly.index.to_numpy(dtype=np.float64)
     china, us = (market.X[:, side].sum(axis=1) for side in (market.is_china, market.is_us))
     panel = np.log(china / us)
     return lead_lag(

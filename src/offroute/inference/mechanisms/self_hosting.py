@@ -7,7 +7,8 @@ With H self-run tokens a week, a part c of those of Chinese and US weights being
    H^* = \frac{Y_{US} - Y_{CN}}{2c - 1} .
 
 No figure gives H: the ledger has downloads, revenue and surveys. Downloads give c, badly; H is left
-free, so that the effect has bounds only, and :math:`H^*` says how large H must be for China to lead.
+free, so that the effect has bounds only, and :math:`H^*` says how large H must be for China to
+lead.
 """
 
 from dataclasses import dataclass
