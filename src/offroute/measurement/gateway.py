@@ -19,9 +19,9 @@ import pandas as pd
 
 from offroute._checks import check_columns, check_finite
 from offroute._typing import FloatArray
-from offroute.exceptions import InvalidValue, UnknownWeek
+from offroute.exceptions import InvalidValue, NotIdentified
 from offroute.measurement.ledger import Benchmarks, select_cells
-from offroute.measurement.market import Market
+from offroute.measurement.market import Market, week_index
 
 #: Families that the gateway's rows form; each has a multiplier of its own, so that the comparison
 #: between origins, where the gateway's own selection is strongest, stays out of the likelihood.
@@ -79,16 +79,16 @@ def window(gateway: pd.DataFrame, week: str, *, weeks: int = 4) -> pd.DataFrame:
 
     Raises
     ------
-    UnknownWeek
+    NotIdentified
         If there are fewer than two days.
     """
     middle = pd.Timestamp(week) + pd.Timedelta(days=3)
     day = pd.to_datetime(gateway["date"])
     rows = gateway[(day - middle).abs() <= pd.Timedelta(days=7 * weeks + 3)]
     if rows["date"].nunique() < _MIN_DAYS:
-        raise UnknownWeek(
-            "week",
-            got=f"{week}: {rows['date'].nunique()} days of the second gateway near it",
+        raise NotIdentified(
+            "second gateway",
+            got=f"{rows['date'].nunique()} days near {week}",
             rule=f"at least {_MIN_DAYS} days must lie within {weeks} weeks",
             next_step=f"Its days run from {day.min():%Y-%m-%d} to {day.max():%Y-%m-%d}.",
         )
@@ -165,7 +165,7 @@ def gateway_benchmarks(
     market : Market
         The panel.
     week : str
-        Monday of the week that the rows are dated to, ISO.
+        A day of the week that the rows are dated to, ISO.
     population : str
         Population that the rows are to speak of: an assumption of the user.
     selection_sd : float
@@ -180,9 +180,11 @@ def gateway_benchmarks(
     Raises
     ------
     UnknownWeek
-        If the gateway has no two days near the week, or the panel lacks the week.
+        If the panel lacks the week.
+    NotIdentified
+        If the gateway has no two days near the week, or no origin has two labs in both.
     InvalidValue
-        If the error is not above zero, or no origin has two labs in both.
+        If the error is not above zero.
 
     Notes
     -----
@@ -190,8 +192,8 @@ def gateway_benchmarks(
     same error again.
     """
     check_finite(selection_sd, name="selection_sd", minimum=0, strict=True)
-    at = int(np.searchsorted(market.weeks, np.datetime64(week, "D")))
-    rows = window(gateway, week)
+    at = week_index(market, week)
+    rows = window(gateway, str(market.weeks[at]))
     ids: list[str] = []
     families: list[str] = []
     y: list[float] = []
@@ -210,8 +212,8 @@ def gateway_benchmarks(
         w += [select_cells(market, f"lab:{lab}").astype(np.float64) for lab in labs]
         origin += [sign] * len(labs)
     if not ids:
-        raise InvalidValue(
-            "gateway",
+        raise NotIdentified(
+            "second gateway",
             got="no origin with two labs",
             rule="shares say something about labs of one origin in pairs only",
             next_step="Choose a week in which both the panel and the gateway show them.",

@@ -82,7 +82,9 @@ def population_effect(posterior: Posterior, v: Volumes, *, level: float = 0.9) -
     )
 
 
-def population_bounds(found: Identification, v: Volumes, *, level: float = 0.9) -> Effect:
+def population_bounds(
+    found: Identification, v: Volumes, *, place: Effect | None = None, level: float = 0.9
+) -> Effect:
     """Bound the correction of a population that no figure identifies.
 
     Parameters
@@ -90,15 +92,17 @@ def population_bounds(found: Identification, v: Volumes, *, level: float = 0.9) 
     found : Identification
         As of `offroute.inference.pipeline.identify_population`.
     v : Volumes
-        The panel's week, from a fit for any population.
+        The panel's week.
+    place : Effect, optional
+        Bounds from the place of the panel's buyers, where the population is a place.
     level : float
         Level that the table is printed at; the bounds themselves hold surely.
 
     Returns
     -------
     Effect
-        The narrowest of the bounds on China's share among China and the US, as a log ratio. An
-        infinite end means that nothing bounds it.
+        The log ratio of the panel's buyers in that place, if given, else of anyone: then the ends
+        are infinite and nothing bounds it. Buyers off the panel are in neither.
 
     Raises
     ------
@@ -112,24 +116,24 @@ def population_bounds(found: Identification, v: Volumes, *, level: float = 0.9) 
             rule="must not be identified",
             next_step="Use population_effect on its posterior.",
         )
-    assumption, low, high = min(found.bounds, key=lambda row: row[2] - row[1])
-    with np.errstate(divide="ignore"):
-        ends = np.log([low, high]) - np.log1p(-np.array([low, high]))
-    naive = float(china_over_us(v, v.X))
-    change = (float(ends[0] - naive), np.nan, float(ends[1] - naive))
+    naive = float(china_over_us(v, v.X).ravel()[0])
+    ends = (-np.inf, np.inf) if place is None else (place.effect[0], place.effect[2])
     return Effect(
         critique="C5",
         mechanism="population",
         population=found.population,
         week=v.week,
         parameter="log(China / US) of the population",
-        estimate=(float(ends[0]), np.nan, float(ends[1])),
-        effect=change,
+        estimate=(naive + ends[0], np.nan, naive + ends[1]),
+        effect=(ends[0], np.nan, ends[1]),
         level=level,
-        evidence=("soa_geo_us",) if "panel's own US" in assumption else ("logic",),
+        evidence=("logic",) if place is None else place.evidence,
         direction="either",
         strength="bounds only",
-        note=f"Not identified: {found.reason}; bounds from {assumption}.",
+        note=(
+            f"Not identified: {found.reason}. "
+            + ("Nothing bounds it." if place is None else "Bounds are of the panel's own buyers.")
+        ),
     )
 
 

@@ -62,9 +62,9 @@ def relative_selection(
     Raises
     ------
     UnknownWeek
-        If the week does not exist, or has no two days of the gateway near it.
+        If the panel lacks the week.
     NotIdentified
-        If no origin has two labs in both.
+        If the gateway has no two days near it, or no origin has two labs in both.
 
     Notes
     -----
@@ -103,19 +103,15 @@ def relative_selection(
     return pd.DataFrame(out, columns=columns).assign(days=days)
 
 
-def second_gateway(
-    posterior: Posterior, v: Volumes, gateway: pd.DataFrame, *, level: float = 0.9
-) -> Effect:
+def second_gateway(v: Volumes, gateway: pd.DataFrame, *, level: float = 0.9) -> Effect:
     r"""Bound the correction that the gateway's composition would imply.
 
     .. math:: \Delta = \log\frac{s^B_{CN}}{s^B_{US}} - \log\frac{s^A_{CN}}{s^A_{US}}
 
     Parameters
     ----------
-    posterior : Posterior
-        A fit, for its market and population.
     v : Volumes
-        Its volumes in one week.
+        One week, of which only the panel is used.
     gateway : pandas.DataFrame
         Daily shares.
     level : float
@@ -130,7 +126,7 @@ def second_gateway(
 
     Raises
     ------
-    UnknownWeek
+    NotIdentified
         If the gateway has no two days near the week.
     """
     from scipy.stats import t as student  # noqa: PLC0415 - keeps the import of the package cheap
@@ -145,7 +141,7 @@ def second_gateway(
     return Effect(
         critique="C13",
         mechanism="second gateway",
-        population=posterior.benchmarks.population,
+        population=v.population,
         week=v.week,
         parameter="log(China / US) at the second gateway less that of the panel",
         estimate=estimate,
@@ -194,8 +190,10 @@ def add_gateway(
 
     Raises
     ------
-    UnknownWeek, UnreliablePosterior
-        If the gateway has no days near the week, or the weights of the fit are too heavy-tailed.
+    NotIdentified
+        If the gateway has no days near the week.
+    UnreliablePosterior
+        If the weights of the fit are too heavy-tailed.
 
     Notes
     -----
@@ -273,8 +271,10 @@ def check_against_gateway(
 
     Raises
     ------
+    NotIdentified
+        If the gateway has no days near the week.
     UnknownWeek
-        If the gateway has no days near the week, or the fit no draws for it.
+        If the fit has no draws for it.
 
     Notes
     -----

@@ -16,18 +16,24 @@ from offroute.exceptions import NotIdentified
 from offroute.inference.mechanisms.concentration import app_concentration, one_app, one_model
 from offroute.inference.mechanisms.counterfactual import panel_volumes
 from offroute.inference.mechanisms.coverage import direct_purchase
+from offroute.inference.mechanisms.crosswalk import population_bounds, population_effect
 from offroute.inference.mechanisms.dollars import UNITS, check_prices, unit_effect, unit_factors
 from offroute.inference.mechanisms.effect import Effect
 from offroute.inference.mechanisms.geography import nesting, place_of_buyers, restatement
 from offroute.inference.mechanisms.groups import big_three, corrected_group, top_chart
 from offroute.inference.mechanisms.hosts import host_not_origin
+from offroute.inference.mechanisms.price import price_selection
 from offroute.inference.mechanisms.promotions import (
     free_routes,
     promotion_windows,
     window_pass_through,
 )
+from offroute.inference.mechanisms.reverse import reverse_selection
+from offroute.inference.mechanisms.second_gateway import second_gateway
+from offroute.inference.mechanisms.self_hosting import chinese_part, self_hosting
 from offroute.inference.mechanisms.text_units import PARTS, tokenizers, without_part
 from offroute.inference.mechanisms.tiers import tier_selection
+from offroute.inference.pipeline import identify_population
 from offroute.inference.shares import Volumes
 from offroute.measurement.composition import (
     Composition,
@@ -238,9 +244,38 @@ def _nesting(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effec
     yield nesting(p, v, level=q.level)
 
 
+def _bounds(t: Tables, q: Question) -> Iterable[Effect]:
+    found = identify_population(q.population, week=q.week, market=t.market, data_dir=t.folder)
+    if not found.identified:
+        place = next(iter(_places(t, q)), None) if q.population.startswith("us-") else None
+        v = panel_volumes(t.market, q.week)
+        yield population_bounds(found, v, place=place, level=q.level)
+
+
+def _gateway(t: Tables, q: Question) -> Iterable[Effect]:
+    yield second_gateway(panel_volumes(t.market, q.week), t.gateway, level=q.level)
+
+
+def _price(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    yield price_selection(p, v, level=q.level).effect
+
+
+def _reverse(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    yield reverse_selection(p, v, level=q.level).effect
+
+
+def _population(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    yield population_effect(p, v, level=q.level)
+
+
+def _self_run(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    yield self_hosting(v, chinese_part(t.ledger), level=q.level).effect
+
+
 #: Mechanisms that the panel and the tables about it decide.
 PANEL: dict[str, Panel] = {
     "C2 place of the buyers": _places,
+    "C5 population without figures": _bounds,
     "C6 hosts": _hosts,
     "C7 groups of labs": _groups,
     "C8 units on the panel": _panel_units,
@@ -250,14 +285,19 @@ PANEL: dict[str, Panel] = {
     "C11 one model": _models,
     "C11 one app": _apps,
     "C12 charts": _charts,
+    "C13 second gateway": _gateway,
     "C14 restated weeks": _vintages,
 }
 #: Mechanisms that need the corrected volumes of the population.
 CORRECTED: dict[str, Corrected] = {
     "C1 direct purchase": _direct,
     "C2 tiers": _tiers,
+    "C3 price-elastic selection": _price,
+    "C4 reverse selection": _reverse,
+    "C5 population": _population,
     "C7 groups of labs, corrected": _group,
     "C8 units": _units,
+    "C9 self-hosting": _self_run,
     "C10 cache and reasoning": _text,
     "C14 nesting": _nesting,
 }
