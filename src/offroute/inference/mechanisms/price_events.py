@@ -111,8 +111,8 @@ def price_changes(prices: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    The catalogue shows the price of one host of an open model; a price that returns within four
-    weeks is another host and is left out.
+    The catalogue shows the price of one host of an open model; a price that did not stand for four
+    weeks on either side is another host and is left out.
     """
     check_columns(prices, ["model", "as_of", "completion", "source"], name="prices")
     out = []
@@ -125,8 +125,11 @@ def price_changes(prices: pd.DataFrame) -> pd.DataFrame:
             spell = int((day[i] - day[i - 1]).astype(int))
             if abs(step) < _LEAST_CHANGE or spell > _LONGEST_SPELL:
                 continue
-            later = (day > day[i]) & (day <= day[i] + np.timedelta64(_BACK_WITHIN, "D"))
-            if (np.abs(log_p[later] - log_p[i]) > 0.5 * abs(step)).any():
+            near = np.timedelta64(_BACK_WITHIN, "D")
+            later = (day > day[i]) & (day <= day[i] + near)
+            earlier = (day < day[i - 1]) & (day >= day[i - 1] - near)
+            moved = np.append(log_p[later] - log_p[i], log_p[earlier] - log_p[i - 1])
+            if (np.abs(moved) > 0.5 * abs(step)).any():
                 continue
             monday = pd.Timestamp(day[i]) - pd.Timedelta(days=pd.Timestamp(day[i]).weekday())
             out.append((model, monday, step))
