@@ -36,10 +36,13 @@ if TYPE_CHECKING:
     from offroute.estimators.calibrate import calibrate, entropy_balance, rake
     from offroute.estimators.doubly_robust import doubly_robust
     from offroute.estimators.estimands import mean, ratio, share, shares_of, smooth, total
+    from offroute.estimators.exclusion import exclusion_dial, exclusion_test, population_mean
     from offroute.estimators.expansion import expansion
     from offroute.estimators.generalized_calibration import generalized_calibrate
     from offroute.estimators.imputation import impute
     from offroute.estimators.intake import DesignColumns, read_sample
+    from offroute.estimators.loglinear import loglinear
+    from offroute.estimators.overlap import chao_bound, chapman, dependence_dial
     from offroute.estimators.partial_pooling import mrp
     from offroute.estimators.point import PointEstimate, Sample, Target, make_target
     from offroute.estimators.poststratify import poststratify
@@ -47,6 +50,9 @@ if TYPE_CHECKING:
     from offroute.estimators.propensity import ipw
     from offroute.estimators.rectifier import rectify
     from offroute.estimators.reference import target_from_reference
+    from offroute.estimators.selection import heckman_two_step
+    from offroute.estimators.selection_binary import heckman_binary
+    from offroute.estimators.selection_ml import heckman_ml
     from offroute.estimators.soft_calibration import soft_calibrate
     from offroute.estimators.switches import MECHANISMS
     from offroute.estimators.synthesis import Posterior
@@ -143,6 +149,20 @@ _GROUPS = {
     "offroute.estimators.doubly_robust": ("doubly_robust",),
     "offroute.estimators.rectifier": ("rectify",),
     "offroute.estimators.partial_pooling": ("mrp",),
+    "offroute.estimators.selection": ("heckman_two_step",),
+    "offroute.estimators.selection_ml": ("heckman_ml",),
+    "offroute.estimators.selection_binary": ("heckman_binary",),
+    "offroute.estimators.exclusion": (
+        "exclusion_dial",
+        "exclusion_test",
+        "population_mean",
+    ),
+    "offroute.estimators.overlap": (
+        "chao_bound",
+        "chapman",
+        "dependence_dial",
+    ),
+    "offroute.estimators.loglinear": ("loglinear",),
     "offroute.estimators.weights": (
         "balance_table",
         "summarise_weights",
@@ -223,6 +243,16 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "doubly_robust",
     "rectify",
     "mrp",
+    "heckman_two_step",
+    "heckman_ml",
+    "heckman_binary",
+    "exclusion_dial",
+    "exclusion_test",
+    "population_mean",
+    "chao_bound",
+    "chapman",
+    "dependence_dial",
+    "loglinear",
     "balance_table",
     "summarise_weights",
     "trim_weights",

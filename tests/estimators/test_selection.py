@@ -10,7 +10,7 @@ from causaldata import Mroz
 from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 
-from offroute.estimators import selection_binary
+from offroute.estimators import selection_binary, selection_ml
 from offroute.estimators.exclusion import (
     exclusion_dial,
     exclusion_test,
@@ -245,3 +245,18 @@ def test_a_correlation_of_one_is_refused():
     one = np.ones(400)
     with pytest.raises(NotConverged, match="rho"):
         heckman_ml(1 + v, np.column_stack([one]), x + v > 0, np.column_stack([one, x]))
+
+
+def test_a_step_to_a_correlation_of_one_stays_finite():
+    y, X, s, Z = simulate(np.random.default_rng(11), n=200)
+    theta = np.r_[np.zeros(Z.shape[1] + X.shape[1]), 0.0, 30.0]
+    value, gradient = selection_ml._negative_log_likelihood(theta, y, X, s, Z)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+    sign = np.where(y[s] > 0, 1.0, -1.0)
+    theta = np.delete(theta, -2)
+    value, gradient = selection_binary._negative_log_likelihood(
+        theta, (sign, X[s], s, Z), np.zeros(s.sum())
+    )
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()

@@ -17,7 +17,7 @@ from offroute.estimators.selection import (
     probit,
     root_mean_square,
 )
-from offroute.estimators.selection_ml import maximise
+from offroute.estimators.selection_ml import correlation, maximise
 from offroute.exceptions import InvalidValue
 
 #: Owen's function is exact to about 1e-16, so that smaller probabilities are noise.
@@ -69,8 +69,7 @@ def _negative_log_likelihood(
     """Minus the log likelihood and its gradient in (gamma, beta, atanh rho)."""
     sign, X, s, Z = data
     p = Z.shape[1]
-    rho = float(np.tanh(theta[-1]))
-    root = np.sqrt(1 - rho**2)
+    rho, root = correlation(float(theta[-1]))
     a_all = Z @ theta[:p]
     a, b = a_all[s], X @ theta[p:-1] + offset
     k, r = sign * b, sign * rho

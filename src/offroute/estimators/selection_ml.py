@@ -21,6 +21,7 @@ _NEWTON_STEPS = 60
 #: Tolerance of the gradient per unit, and of the last step.
 _GRADIENT = 1e-6
 _MAX_ATANH = 8.0
+_FARTHEST = 12.0
 
 #: Parameters to minus the log likelihood and its gradient.
 Objective = Callable[[FloatArray], tuple[float, FloatArray]]
@@ -32,8 +33,8 @@ def _negative_log_likelihood(
     """Minus the log likelihood and its gradient in (gamma, beta, log sigma, atanh rho)."""
     p, q = Z.shape[1], X.shape[1]
     g, b = theta[:p], theta[p : p + q]
-    sigma, rho = np.exp(theta[-2]), np.tanh(theta[-1])
-    root = 1 / np.sqrt(1 - rho**2)
+    sigma, rho, root = np.exp(theta[-2]), *correlation(float(theta[-1]))
+    root = 1 / root
     a, Xs, Zs = Z @ g, X[s], Z[s]
     e = (y[s] - Xs @ b) / sigma
     index = (a[s] + rho * e) * root
@@ -47,6 +48,23 @@ def _negative_log_likelihood(
     # d index / d atanh(rho) = root (e + rho a), since d rho / d atanh(rho) = 1 - rho^2.
     d_rho = (m * root * (e + rho * a[s])).sum()
     return -float(value), -np.concatenate([d_g, d_b, [d_sigma, d_rho]])
+
+
+def correlation(atanh: float) -> tuple[float, float]:
+    """Return rho and the root of 1 - rho^2, which stays above zero far beyond any estimate.
+
+    Parameters
+    ----------
+    atanh : float
+        Inverse hyperbolic tangent of the correlation.
+
+    Returns
+    -------
+    rho, root : float
+        The correlation and the root.
+    """
+    a = min(max(atanh, -_FARTHEST), _FARTHEST)
+    return float(np.tanh(a)), float(1 / np.cosh(a))
 
 
 def maximise(

@@ -87,6 +87,11 @@ class Tables:
         return snapshot.load_ledger(self.folder)
 
     @cached_property
+    def crosswalk(self) -> pd.DataFrame:
+        """Factors from scopes to populations."""
+        return snapshot.load_crosswalk(self.folder)
+
+    @cached_property
     def gateway(self) -> pd.DataFrame:
         """Shares of the second gateway."""
         return snapshot.load_gateway(self.folder)
