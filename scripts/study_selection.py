@@ -1,6 +1,6 @@
 """Coverage of the selection models and of the overlap estimators on simulated logs and lists.
 
-Run: python scripts/study_selection.py [--replicates 1000]
+Run: python scripts/study_selection.py [--replicates 500] [--tables selection overlap]
 Writes studies/selection_coverage.csv and studies/overlap_coverage.csv with a sidecar each. Every
 replicate has its own spawned seed, so that the tables do not depend on the order of the runs.
 """
@@ -41,6 +41,7 @@ WORLDS: dict[str, dict[str, Any]] = {
     "instrument acts directly (.2)": {"direct": 0.2},
     "errors with heavy tails (t, 4 df)": {"tails": 4.0},
 }
+TABLES = ("selection", "overlap")
 Row = tuple[str, float, float, float, float]
 
 
@@ -173,8 +174,10 @@ def run(
 def main() -> None:
     """Run the study and write its tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--replicates", type=int, default=1000)
-    count = parser.parse_args().replicates
+    parser.add_argument("--replicates", type=int, default=500)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    options = parser.parse_args()
+    count = options.replicates
     selection = {name: partial(selection_rows, options=o) for name, o in WORLDS.items()}
     overlap = {
         f"lists 1 and 2 with odds ratio {psi:g}": partial(overlap_rows, psi=psi)
@@ -184,6 +187,8 @@ def main() -> None:
         ("selection_coverage", selection, f"selection models, {UNITS} units, rho {RHO}"),
         ("overlap_coverage", overlap, f"overlap of lists, {SIZE} units"),
     ):
+        if stem.removesuffix("_coverage") not in options.tables:
+            continue
         table = run(worlds, count)
         table.to_csv(STUDIES / f"{stem}.csv", index=False, float_format="%.4f")
         note = {

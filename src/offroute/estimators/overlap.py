@@ -154,7 +154,8 @@ def dependence_dial(
     r"""Estimate the size for a given odds ratio of being on both lists.
 
     .. math:: \hat x_{00} = \psi\, \frac{x_{10} x_{01}}{x_{11} + 1}, \qquad
-       Var(\log \hat x_{00}) \approx \frac1{x_{11} + 1} + \frac1{x_{10}} + \frac1{x_{01}}
+       \frac{Var(\hat x_{00} - x_{00})}{\hat x_{00}^2} \approx \frac1{x_{11} + 1} + \frac1{x_{10}} +
+       \frac1{x_{01}} + \frac1{\hat x_{00}}
 
     Parameters
     ----------
@@ -205,8 +206,10 @@ def dependence_dial(
     cells = np.array([both + 1, only1, only2], dtype=np.float64)
     unseen = psi * only1 * only2 / (both + 1)
     seen = n1 + n2 - both
-    spread = np.exp(ndtri(0.5 + level / 2) * np.sqrt((1 / cells).sum()))
-    low, high = seen + unseen / spread, seen + unseen * spread
+    # Given its mean the unseen count is Poisson; the mean has the error of the three cells.
+    variance = unseen**2 * (1 / cells).sum() + unseen
+    ends = [_log_interval(seen, u, v, level) for u, v in zip(unseen, variance, strict=True)]
+    low, high = np.array(ends).T
     return Dependence(psi, seen + unseen, low, high, (float(low.min()), float(high.max())))
 
 
