@@ -96,6 +96,8 @@ slow: $(TEST_STAMP)  ## The tests marked slow, then the long studies; they resum
 	$(BIN)/python scripts/study_selection.py
 	$(BIN)/python scripts/study_evidence.py
 	$(BIN)/python scripts/study_estimators.py
+	$(BIN)/python benchmarks/cells.py --rows 10_000_000 --out benchmarks/results/cells.csv
+	$(BIN)/python benchmarks/cells.py --rows 100_000_000 --rounds 1 --out benchmarks/results/cells_large.csv
 
 results: $(TEST_STAMP)  ## Rewrite results/, the figure, README.md and the Estimates in CHANGELOG.md
 	$(BIN)/python scripts/make_results.py

@@ -29,9 +29,9 @@ from startup import machine
 from offroute import __version__
 from offroute.data.snapshot import load_crosswalk, load_ledger
 from offroute.estimators.gaussian_system import build_features
-from offroute.estimators.linearise import laplace
+from offroute.estimators.placement import place_components
 from offroute.estimators.prior import NEUTRAL
-from offroute.estimators.synthesis import hyper_grid, nearly_linear, synthesise
+from offroute.estimators.synthesis import synthesise
 from offroute.exceptions import UnreliablePosterior
 from offroute.inference.paths import volume_paths
 from offroute.inference.pipeline import load_market
@@ -117,12 +117,11 @@ def fit(market: Market, b: Benchmarks, weeks: np.ndarray, n_draws: int) -> tuple
 
 
 def mode(market: Market, b: Benchmarks) -> tuple[float, str]:
-    """Return CPU seconds of the mode at every node: what is dense in the number of proxies."""
-    core = take(b, np.flatnonzero(nearly_linear(market, b)))
+    """Return CPU seconds of the modes at all nodes: what is dense in the number of proxies."""
+    exact = take(b, np.flatnonzero(b.side == 0))
     features = build_features(market, NEUTRAL)
-    nodes, _ = hyper_grid(NEUTRAL)
     start = time.process_time()
-    laplace(market, features, core, NEUTRAL, nodes)
+    place_components(market, features, exact, NEUTRAL)
     return time.process_time() - start, ""
 
 

@@ -119,6 +119,27 @@ def startup(rows: list[dict[str, str]]) -> str:
     )
 
 
+def cells(tables: list[list[dict[str, str]]]) -> str:
+    """Return the cost of summing logs up in cells."""
+    body = [
+        [
+            row["engine"],
+            f"{int(row['rows']):,}",
+            row["cells"],
+            row["cpu_s"],
+            row["cpu_ratio"],
+            row["wall_s"],
+            row["peak_mb"],
+        ]
+        for rows in tables
+        for row in rows
+    ]
+    head = ["engine", "rows", "cells", "CPU s", "times DuckDB", "wall s", "peak MB"]
+    row = tables[0][0]
+    made = f"{row['date']}, `python benchmarks/cells.py`, {row['versions']}, {row['machine']}."
+    return "\n\n".join([table(head, body), made])
+
+
 def build(folder: Path) -> str:
     """Return the text of the page."""
     return (
@@ -137,6 +158,10 @@ def build(folder: Path) -> str:
                 agreement(read(folder / "posterior_quantiles.csv")),
                 "## Growth of the cost",
                 scaling(read(folder / "posterior_scaling.csv")),
+                "## Logs to cells",
+                "Parquet logs summed up in cells by `collapse`, and the same sums in plain DuckDB "
+                "SQL without its checks; each run a fresh process, memory with Python.",
+                cells([read(folder / "results" / f"{n}.csv") for n in ("cells", "cells_large")]),
             ]
         )
         + "\n"

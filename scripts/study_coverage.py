@@ -13,8 +13,9 @@ from time import process_time
 
 import numpy as np
 import pandas as pd
-from study_io import parse_prior, run_chunks, write_once, write_result
+from study_io import parse_prior, run_study, write_result
 
+from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
 from offroute.data.simulate import WORLDS, simulate_market
 from offroute.estimators.prior import Prior
@@ -67,7 +68,7 @@ def main() -> None:
     starts = range(first, stop, CHUNK)
     tasks = [(world, a, min(a + CHUNK, stop)) for a in starts for world in options.worlds]
     work = partial(run_chunk, parts=parts, prior=prior, n_draws=options.draws)
-    rows = run_chunks(work, tasks, workers=options.workers)
+    rows = run_study(work, tasks, workers=options.workers)
     failed = rows["estimator"].isna()
     table = summarise(rows[~failed])
     lost = failed.groupby(rows["world"]).sum() / (stop - first)

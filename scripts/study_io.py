@@ -1,36 +1,28 @@
-"""Resumable studies: chunks that are written once, workers, and the sidecar of a result."""
+"""Resumable studies: workers, and the sidecar of a result."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from joblib import parallel_config
 
+from offroute._parallel import run_chunks
 from offroute.estimators.prior import NEUTRAL, Prior
 
 
-def write_once(path: Path, make: Callable[[], pd.DataFrame]) -> Path:
-    """Make a table and put it at `path` in one step, unless it is there."""
-    if not path.exists():
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        make().to_csv(unfinished, index=False)
-        unfinished.rename(path)
-    return path
+def run_study(work: Callable[[Any], Path], tasks: Sequence[Any], *, workers: int) -> pd.DataFrame:
+    """Run all tasks that are not finished and return the rows of all, in the order of the tasks.
 
-
-def run_chunks(work: Callable[[Any], Path], tasks: Sequence[Any], *, workers: int) -> pd.DataFrame:
-    """Run all tasks that are not finished and return the rows of all; order does not matter."""
-    paths = []
-    with get_context("spawn").Pool(workers) as pool:
-        for done, path in enumerate(pool.imap(work, tasks), start=1):
-            paths.append(path)
-            print(f"{done}/{len(tasks)} {path.name}", flush=True)
+    With other workers than processes of this machine, such as a Dask cluster, call `run_chunks`
+    within ``joblib.parallel_config(backend="dask")`` instead.
+    """
+    with parallel_config(n_jobs=workers):
+        paths = run_chunks(work, tasks, label="chunks of the study")
     return pd.concat([pd.read_csv(path) for path in paths], ignore_index=True)
 
 

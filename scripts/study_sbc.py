@@ -3,13 +3,14 @@
 import argparse
 import shlex
 import sys
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_io import parse_prior, run_chunks, write_once, write_result
+from study_io import parse_prior, run_study, write_result
 
+from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
 from offroute.data.simulate import WORLDS, simulate_market
 from offroute.estimators.prior import Prior
@@ -18,12 +19,11 @@ from offroute.inference.sbc import calibration_ranks, summarise_ranks
 from offroute.inference.validation import Case, prepare
 
 MARKET_SEED = 1
-FIRST_SEED = 9000
+FIRST_SEED = 12000
 WEEKS = np.array([40, 77])
 CHUNK = 10
 
 
-@cache
 def fixed_case() -> Case:
     """Return the market and the rows that all draws share."""
     children = np.random.SeedSequence(MARKET_SEED).spawn(2)
@@ -31,9 +31,8 @@ def fixed_case() -> Case:
     return prepare(simulated, publish_disclosures(simulated, rng=children[1]))
 
 
-def run_draw(seed: int, *, prior: Prior, n_draws: int) -> pd.DataFrame:
+def run_draw(seed: int, *, case: Case, prior: Prior, n_draws: int) -> pd.DataFrame:
     """Rank one prior draw; a typed failure is a row of its own."""
-    case = fixed_case()
     try:
         rows = calibration_ranks(
             case.market, case.benchmarks, prior=prior, weeks=WEEKS, n_draws=n_draws, rng=seed
@@ -43,9 +42,11 @@ def run_draw(seed: int, *, prior: Prior, n_draws: int) -> pd.DataFrame:
     return rows.assign(seed=seed)
 
 
-def run_chunk(task: tuple[int, int], *, parts: Path, prior: Prior, n_draws: int) -> Path:
+def run_chunk(
+    task: tuple[int, int], *, case: Case, parts: Path, prior: Prior, n_draws: int
+) -> Path:
     """Rank a chunk of prior draws."""
-    run = partial(run_draw, prior=prior, n_draws=n_draws)
+    run = partial(run_draw, case=case, prior=prior, n_draws=n_draws)
     path = parts / f"{task[0]}-{task[1]}.csv"
     return write_once(path, lambda: pd.concat([run(s) for s in range(*task)], ignore_index=True))
 
@@ -65,8 +66,8 @@ def main() -> None:
     parts.mkdir(parents=True, exist_ok=True)
     stop = FIRST_SEED + options.number
     tasks = [(a, min(a + CHUNK, stop)) for a in range(FIRST_SEED, stop, CHUNK)]
-    work = partial(run_chunk, parts=parts, prior=prior, n_draws=options.draws)
-    rows = run_chunks(work, tasks, workers=options.workers)
+    work = partial(run_chunk, case=fixed_case(), parts=parts, prior=prior, n_draws=options.draws)
+    rows = run_study(work, tasks, workers=options.workers)
     failed = rows["rank"].isna()
     table = summarise_ranks(rows[~failed])
     table["failed"] = failed.sum() / options.number

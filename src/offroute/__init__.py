@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from offroute import exceptions
 
 if TYPE_CHECKING:
+    from offroute.data.cells import CellTable, collapse
+    from offroute.data.log_formats import read_log
     from offroute.data.snapshot import (
         load_app_models,
         load_apps,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         sidecar_of,
     )
     from offroute.estimators.calibrate import calibrate, entropy_balance, rake
+    from offroute.estimators.cells import read_cells
     from offroute.estimators.doubly_robust import doubly_robust
     from offroute.estimators.estimands import mean, ratio, share, shares_of, smooth, total
     from offroute.estimators.exclusion import exclusion_dial, exclusion_test, population_mean
@@ -116,6 +119,9 @@ _GROUPS = {
     "offroute.inference.comparison": ("compare_estimators",),
     "offroute.inference.overturn": ("overturn",),
     # people's own logs
+    "offroute.data.cells": ("CellTable", "collapse"),
+    "offroute.data.log_formats": ("read_log",),
+    "offroute.estimators.cells": ("read_cells",),
     "offroute.estimators.intake": (
         "DesignColumns",
         "read_sample",
@@ -218,6 +224,10 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "trend_report",
     "compare_estimators",
     "overturn",
+    "CellTable",
+    "collapse",
+    "read_log",
+    "read_cells",
     "DesignColumns",
     "read_sample",
     "PointEstimate",

@@ -111,6 +111,10 @@ class NotIdentified(DataError):
     """The data cannot decide the quantity; carries the bounds when there are any."""
 
 
+class WorkersLost(DataError):
+    """Worker processes died again and again before they finished a chunk."""
+
+
 class UnreliablePosterior(DataError):
     """The importance weights of a posterior are too heavy-tailed to be used."""
 

@@ -89,9 +89,11 @@ def test_a_family_has_a_floor(toy, copies, sd):
 @pytest.mark.parametrize("copies", [1, 100])
 def test_the_floor_holds_through_the_engine(toy, copies, monkeypatch):
     market, prior, rows = family_floor(toy, copies)
-    one_node = (np.array([1e-6]), np.array([0.5]), np.array([1e-6]))
+    scales = tuple(np.array([x]) for x in (1e-6, 0.5, 1e-6))
+    monkeypatch.setattr("offroute.estimators.placement._NODES", (1, 1, 1))
+    monkeypatch.setattr("offroute.estimators.placement._scales", lambda *_: scales)
     monkeypatch.setattr(
-        "offroute.estimators.synthesis.hyper_grid", lambda _: (one_node, np.zeros(1))
+        "offroute.estimators.placement.normal_nodes", lambda *_: (np.zeros((1, 3)), np.zeros(1))
     )
     fit = synthesise(market, toy.benchmarks(market, rows), prior=prior, n_draws=4000, rng=1)
     level = np.log(off_platform(fit.features, prior, fit.draws, 0)[:, 0])

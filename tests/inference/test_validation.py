@@ -17,9 +17,10 @@ from offroute.inference.sbc import (
 )
 from offroute.inference.validation import (
     QUANTILES,
-    coverage_ratio,
+    RIVALS,
     crossing_week,
     prepare,
+    preset_ratio,
     reliability,
     score_market,
     summarise,
@@ -93,14 +94,35 @@ def test_same_seed_gives_same_scores(simulated, published, scored):
     pd.testing.assert_frame_equal(again, scored)
 
 
-def test_plug_in_recovers_constant_coverage(case):
-    # One figure per lab, exact and equal to twice the panel's own volume: R is the panel's.
-    b = case.benchmarks
-    inside = np.log((b.w * case.market.X[b.week]).sum(axis=1))
-    exact = replace(case, benchmarks=replace(b, y=inside + b.off + np.log(2)))
-    week = len(case.market.weeks) - 1
-    R = coverage_ratio(exact, week, n_draws=10, rng=1)
-    assert R[0] == pytest.approx(log_ratio(case.market.X[week], case.market.groups), abs=1e-9)
+@pytest.mark.parametrize("name", RIVALS)
+def test_rivals_recover_constant_coverage(case, name):
+    # Every unit has a figure, exact and five times the panel's own volume: R is the panel's.
+    market, b = case.market, case.benchmarks
+    week = len(market.weeks) - 1
+    w = (market.unit == np.arange(int(market.unit.max()) + 1)[:, None]).astype(float)
+    w = w[w @ market.X[week] > 0]
+    n = len(w)
+    exact = replace(
+        b,
+        ids=tuple(f"row {i}" for i in range(n)),
+        family=np.arange(n),
+        families=tuple(f"tokens:{i}" for i in range(n)),
+        flat=np.zeros(n, dtype=bool),
+        week=np.full(n, week),
+        y=np.log(5 * w @ market.X[week]),
+        s=np.full(n, 1e-6),
+        off=np.zeros(n),
+        q=np.zeros(n),
+        iota=np.ones(n),
+        w=w,
+        origin=np.array(
+            [int(market.is_us[c > 0].all()) - int(market.is_china[c > 0].all()) for c in w]
+        ),
+        side=np.zeros(n, dtype=np.int64),
+    )
+    R = preset_ratio(replace(case, benchmarks=exact), week, name, prior=NEUTRAL, n_draws=20, rng=1)
+    assert R is not None
+    assert pytest.approx(log_ratio(market.X[week], market.groups), abs=1e-3) == R
 
 
 def test_crossing_week_needs_the_whole_run():

@@ -13,13 +13,15 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 # Each module registers its command; this is their order in `--help`.
 from offroute.cli import correct, summary, series, trend, sensitivity, bounds  # isort: skip
-from offroute.cli import critiques, diagnose, estimators, audit, ledger, refresh  # isort: skip
+from offroute.cli import critiques, diagnose, estimators, audit, ledger  # isort: skip
+from offroute.cli import refresh, cells  # isort: skip
 from offroute.cli.app import app
 
 __all__ = [
     "app",
     "audit",
     "bounds",
+    "cells",
     "correct",
     "critiques",
     "diagnose",

@@ -128,7 +128,7 @@ def _sessions(
     addresses: tuple[str, str], cache: Path, key: str, limits: "Limits"
 ) -> tuple["Session", "Session"]:
     """Return the sessions of panel and second gateway; only the first knows the key."""
-    from tqdm import tqdm  # type: ignore[import-untyped]  # noqa: PLC0415
+    from tqdm import tqdm  # noqa: PLC0415
 
     from offroute.data import gateway, openrouter  # noqa: PLC0415
     from offroute.data.transport import Session  # noqa: PLC0415

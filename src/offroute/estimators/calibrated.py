@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from offroute._typing import FloatArray
+from offroute.estimators.cell_rows import sum_of_squares
 from offroute.estimators.constraints import Constraints
 from offroute.estimators.dual import Problem, Solution, evaluate, solve_hessian
 from offroute.estimators.estimands import Estimand, linearise, weighted_point
@@ -54,7 +55,9 @@ def calibrated_point(
         "passes": float(solution.steps),
         "smallest g": float(solution.g.min()),
         "largest g": float(solution.g.max()),
-        "Kish effective sample size": float(weights.sum() ** 2 / (weights @ weights)),
+        "Kish effective sample size": float(
+            weights.sum() ** 2 / sum_of_squares(weights, sample.design.cells)
+        ),
     }
     effects: list[FloatArray] = []
 

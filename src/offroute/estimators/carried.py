@@ -7,10 +7,13 @@ from offroute.estimators.distances import raking
 from offroute.estimators.lattice import Corner, Evidence, multiplier, solve
 from offroute.estimators.linearise import error_covariance
 from offroute.estimators.prior import Prior
-from offroute.estimators.synthesis import nearly_linear
+from offroute.estimators.synthesis import about_one_unit
 from offroute.exceptions import NotIdentified
 from offroute.measurement.ledger import Benchmarks, take
 from offroute.measurement.market import Market
+
+#: A figure of which the panel alone is this part bends too much for one Gaussian step.
+_MOSTLY_PANEL = 0.5
 
 
 def carried_evidence(market: Market, b: Benchmarks, prior: Prior, week: int) -> Evidence:
@@ -37,7 +40,9 @@ def carried_evidence(market: Market, b: Benchmarks, prior: Prior, week: int) -> 
         Rows whose cells the panel shows; S is the covariance of the synthesis plus the drift.
     """
     A = b.w * market.X[b.week]
-    keep = np.flatnonzero(nearly_linear(market, b) & (A.sum(axis=1) > 0))
+    seen = A.sum(axis=1)
+    clear = b.flat[b.family] | (b.iota * seen < _MOSTLY_PANEL * np.exp(b.y - b.off))
+    keep = np.flatnonzero(about_one_unit(market, b) & clear & (seen > 0))
     b, A = take(b, keep), A[keep]
     if not len(keep):
         return Evidence((), b.y, A, b.y, np.zeros((0, 0)))

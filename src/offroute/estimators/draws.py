@@ -1,230 +1,170 @@
 r"""Draws of the evidence synthesis by tempered sequential Monte Carlo on the points.
 
-Exact figures about one unit (the core) are close to linear: their posterior at every node of the
-hyper-parameters is Gaussian but for a small correction. Sums over labs and one-sided rows (the
-rest) bend too much to be linearised and enter exactly. Both corrections get a power that grows from
-0 to 1,
+Proposals come from a mixture of normal components. What they miss (sums over labs bend, one-sided
+rows cut, families may be unreliable) is the ratio r of `components`, whose power grows from 0 to 1
+(Del Moral, Doucet and Jasra 2006, doi:10.1111/j.1467-9868.2006.00553.x),
 
-.. math:: \log r_\lambda(\phi) = \lambda\,[\log N(e; 0, S) + \log P(side) -
-   \log N(\tilde e_{core}; 0, S_{core})],
+.. math:: \pi_\lambda(c, z) \propto w_c\, N(z; 0, I)\, r_c(m_c + L_c z)^\lambda .
 
-with the exact errors :math:`e = y - off - h(\phi)` (Del Moral, Doucet and Jasra 2006,
-doi:10.1111/j.1467-9868.2006.00553.x). Moves are elliptical-slice steps under the Gaussian posterior
-of the core (Murray, Adams and MacKay 2010, AISTATS, PMLR 9:541-548).
+Two moves leave this invariant: an elliptical-slice step of the standardised point z (Murray, Adams
+and MacKay 2010, AISTATS, PMLR 9:541-548), and a change of component that keeps z, accepted with
+probability :math:`\min(1, (r_{c'}(m_{c'} + L_{c'} z) / r_c(m_c + L_c z))^\lambda)`.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import logsumexp
 
 from offroute._typing import FloatArray, IntArray
-from offroute.estimators.field import Draws, effective_draws
-from offroute.estimators.gaussian_system import Features
-from offroute.estimators.linearise import Laplace, error_covariance
-from offroute.estimators.points import (
-    Points,
-    core_gradient,
-    field_given_points,
-    predict,
-    prior_covariance,
-    prior_mean,
+from offroute.estimators.components import (
+    Component,
+    Problem,
+    build_component,
+    exact_errors,
+    groups,
+    log_target,
 )
-from offroute.estimators.prior import Prior
+from offroute.estimators.families import draw_states
+from offroute.estimators.field import Draws, effective_draws
+from offroute.estimators.points import field_given_points
 from offroute.estimators.psis import pareto_smooth
-from offroute.measurement.ledger import Benchmarks, take
 from offroute.measurement.market import GROUPS
 
 #: Proposals come in blocks of one component, so that few components have to be factorised.
 _BLOCK = 40
 #: Shrinks of a slice after which a draw stays where it is; that leaves the target invariant.
-_SHRINKS = 6
+_SHRINKS = 8
 #: A step of the power is halved until its tail shape is below this, or it is this short.
 _TAME = 0.5
-_SHORTEST = 1e-2
-_EXTRA_MOVES = 24
+#: Weights of at most so many times their mean are bounded, whatever the shape of their tail.
+_BOUNDED = 10.0
+_SHORTEST = 1e-3
+#: Pairs of moves at each power; at the last one they go on until this part of the draws is
+#: effective, or for so many pairs.
+_MOVES = 2
+_MOST_MOVES = 200
+_WANTED = 0.6
+#: Directions are wide whose second moment is so many times what noise alone reaches.
+_EDGE = 1.15
+#: Pairs of moves at the last power before which the wide directions are learnt anew.
+_LEARN = (0, 4, 12, 30)
 #: Tail shape above which importance weights cannot be trusted.
 MAX_K_HAT = 0.7
-_WANTED = 0.5
 
 
 @dataclass(frozen=True)
-class Problem:
-    """What the target density needs.
+class _State:
+    """Draws in the order of their components (k draws, d coordinates, n exact rows).
 
     Attributes
     ----------
-    features, prior, points : Features, Prior, Points
-        Design, prior and the places where the benchmarks look.
-    b : Benchmarks
-        All benchmarks, the core first.
-    n_core : int
-        Number of core rows.
-    fit : Laplace
-        Linearised posterior given the core.
-    weight : ndarray, shape (B, F + 1)
-        Weight of each node with no or one unreliable family of the core.
+    of : ndarray of int, shape (k,)
+        Component.
+    z, deviation : ndarray, shape (k, d)
+        Standardised point, and its deviation from the mean of the component.
+    linear : ndarray, shape (k, n)
+        What the deviation takes off the whitened linearised errors.
+    ratio : ndarray, shape (k,)
+        Log ratio of the target to the component.
+    ancestor : ndarray of int, shape (k,)
+        Proposal from which the draw descends.
     """
 
-    features: Features
-    prior: Prior
-    points: Points
-    b: Benchmarks
-    n_core: int
-    fit: Laplace
-    weight: FloatArray
+    of: IntArray
+    z: FloatArray
+    deviation: FloatArray
+    linear: FloatArray
+    ratio: FloatArray
+    ancestor: IntArray
 
-
-def family_shift(b: Benchmarks, prior: Prior, f: int) -> FloatArray:
-    """Extra error covariance of a family that is unreliable.
-
-    Parameters
-    ----------
-    b : Benchmarks
-        The benchmarks.
-    prior : Prior
-        Scale of the extra error.
-    f : int
-        Index of the family; -1 for none.
-
-    Returns
-    -------
-    ndarray, shape (n, n)
-        A shared shift of absolute figures, independent errors of the items of a share table.
-    """
-    member = (b.family == f) & (b.side == 0)
-    if f >= 0 and b.flat[f]:
-        return prior.s_unreliable**2 * np.diag(member.astype(np.float64))
-    return prior.s_unreliable**2 * np.outer(member, member).astype(np.float64)
+    def take(self, rows: IntArray) -> _State:
+        """Return some of the draws, in the order of their components."""
+        rows = rows[np.argsort(self.of[rows], kind="stable")]
+        return _State(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
 
 @dataclass(frozen=True)
-class _Component:
-    """Gaussian posterior of the points given the core, at one node with one (or no) bad family."""
+class _Mixture:
+    """Components in use, the share of proposals of each, and all means and offsets in a table."""
 
-    mean: FloatArray
-    root: FloatArray
-    gradient: FloatArray
-    target: FloatArray
-    white: FloatArray
-    bad: FloatArray
-    bad_scale: FloatArray
-    log_odds: float
-    bound: FloatArray
-    level: float
-    unreliable: int
-    hyper: tuple[float, float, float]
+    p: Problem
+    components: list[Component]
+    share: FloatArray
+    means: FloatArray
+    offsets: FloatArray
+
+    def phi(self, s: _State) -> FloatArray:
+        """Return the points of the draws, shape (k, d)."""
+        return np.asarray(self.means[s.of] + s.deviation)
 
 
-def _component(p: Problem, node: int, column: int) -> _Component:
-    """Condition the points on the core and factorise the errors."""
-    f, prior, fit, b = p.features, p.prior, p.fit, p.b
-    core = take(b, np.arange(p.n_core))
-    hyper = (float(fit.tau[node]), float(fit.s_rw[node]))
-    m = len(p.points.week)
-    K = np.zeros((m + len(f.unit),) * 2)
-    K[:m, :m] = prior_covariance(p.points, f, prior, hyper)
-    K[m:, m:] = f.split @ f.split.T
-    A = core_gradient(p.points, f, fit, node)
-    Sigma = fit.Sigma[node] + family_shift(core, prior, column - 1)
-    gain = np.linalg.solve(Sigma, A @ K).T
-    V = K - gain @ (A @ K)
-    V[np.diag_indices_from(V)] += 1e-8
-    mu = prior_mean(p.points, f)
-    exact = np.flatnonzero(b.side == 0)
-    omega = float(fit.omega[node])
-    S = error_covariance(b, prior, np.array([omega]))[0] + family_shift(b, prior, column - 1)
-    white = np.linalg.inv(np.linalg.cholesky(S[np.ix_(exact, exact)]))
-    others = sorted(set(b.family[exact[p.n_core :]]) - set(b.family[: p.n_core]))
-    members = np.array([(b.family[exact] == g) for g in others], dtype=np.float64).reshape(
-        len(others), len(exact)
-    )
-    if prior.p_unreliable == 0:
-        members = members[:0]
-    bad = white @ members.T
-    odds = prior.p_unreliable / (1 - prior.p_unreliable)
-    return _Component(
-        mean=mu + gain @ fit.target[node],
-        root=np.asarray(np.linalg.cholesky(V)),
-        gradient=A,
-        target=fit.target[node] + A @ mu,
-        white=white,
-        bad=bad,
-        bad_scale=prior.s_unreliable**2 / (1 + prior.s_unreliable**2 * (bad**2).sum(axis=0)),
-        log_odds=np.log(odds) if len(members) else 0.0,
-        unreliable=column - 1,
-        level=float(np.log(np.diag(white)[p.n_core :]).sum())
-        - 0.5 * (len(exact) - p.n_core) * np.log(2 * np.pi)
-        - np.log1p(len(members) * odds),
-        bound=(-b.side / np.sqrt(b.s**2 + b.q**2 + omega**2 * ~b.flat[b.family]))[b.side != 0],
-        hyper=(hyper[0], omega, hyper[1]),
-    )
+@dataclass(frozen=True)
+class _Wide:
+    """Directions of z in which the target is wider than the components, and how much (sd)."""
+
+    direction: FloatArray
+    sd: FloatArray
 
 
-def _log_ratio(p: Problem, c: _Component, phi: FloatArray, error: FloatArray) -> FloatArray:
-    """Log of the target over the Gaussian posterior of the core, up to its weight, shape (k,)."""
-    b, n = p.b, p.n_core
-    exact = b.side == 0
-    white = error[:, exact] @ c.white.T
-    # The core comes first, so the leading block of the triangular whitening whitens the core.
-    linear = (c.target - phi @ c.gradient.T) @ c.white[:n, :n].T
-    out: FloatArray = 0.5 * ((linear**2).sum(axis=1) - (white**2).sum(axis=1)) + c.level
-    # An unreliable family of the rest is a rank-one shift of the errors, added up over families.
-    if c.bad.shape[1]:
-        gain = c.log_odds + 0.5 * np.log(c.bad_scale / p.prior.s_unreliable**2)
-        gain = gain + 0.5 * c.bad_scale * (white @ c.bad) ** 2
-        # In the order of the sum: no unreliable family of the rest, then each one in turn.
-        top = np.maximum(gain.max(axis=1), 0.0)
-        out += top + np.log(np.exp(-top) + np.exp(gain - top[:, None]).sum(axis=1))
-    if not exact.all():
-        out += log_ndtr(error[:, ~exact] * c.bound).sum(axis=1)
-    return out
+def _scale(mix: _Mixture, of: IntArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Deviations from the mean, (k, d), and in the whitened linearised errors, (k, n)."""
+    deviation, linear = np.empty_like(z), np.empty((len(z), mix.offsets.shape[1]))
+    for j, rows in groups(of):
+        c = mix.components[j]
+        deviation[rows] = z[rows] @ c.root.T
+        linear[rows] = deviation[rows] @ c.linear.T
+    return deviation, linear
 
 
-def _ratios(
-    p: Problem, components: list[_Component], of: IntArray, phi: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Log ratios (k,) and exact errors (k, n) of draws that belong to different components."""
-    error = p.b.y - p.b.off - predict(p.points, phi)
-    out = np.empty(len(of))
-    for j in np.unique(of):
-        rows = np.flatnonzero(of == j)
-        out[rows] = _log_ratio(p, components[j], phi[rows], error[rows])
-    return out, error
+def _log_ratio(
+    mix: _Mixture, of: IntArray, deviation: FloatArray, linear: FloatArray
+) -> FloatArray:
+    """Log of the target over the component, up to the weight of the component, shape (k,)."""
+    error = mix.offsets[of] - linear
+    target = log_target(mix.p, mix.components, of, mix.means[of] + deviation)
+    return np.asarray(target + 0.5 * np.einsum("ij,ij->i", error, error))
 
 
-def _gauss(components: list[_Component], of: IntArray, rng: np.random.Generator) -> FloatArray:
-    """Deviations from the mean drawn from each draw's component, shape (k, m + C)."""
-    out = rng.standard_normal((len(of), len(components[0].mean)))
-    for j in np.unique(of):
-        rows = np.flatnonzero(of == j)
-        out[rows] = out[rows] @ components[j].root.T
-    return out
+def _learn(s: _State) -> _Wide:
+    """Find the directions whose second moment stands out of the noise of so many draws."""
+    k, d = s.z.shape
+    value, vector = np.linalg.eigh(s.z.T @ s.z / k)
+    keep = value > _EDGE * (1 + np.sqrt(d / k)) ** 2
+    return _Wide(vector[:, keep], np.sqrt(value[keep]))
 
 
 def _slice_move(
-    p: Problem,
-    components: list[_Component],
-    of: IntArray,
-    phi: FloatArray,
-    ratio: FloatArray,
-    power: float,
-    rng: np.random.Generator,
-) -> tuple[FloatArray, FloatArray]:
-    """One elliptical-slice move of every draw under a power of the ratio."""
-    k = len(of)
-    mean = np.array([c.mean for c in components])[of]
-    d, nu = phi - mean, _gauss(components, of, rng)
-    bar = power * ratio + np.log(rng.uniform(size=k))
+    mix: _Mixture, s: _State, power: float, wide: _Wide, rng: np.random.Generator
+) -> _State:
+    """Elliptical-slice move of every draw under a power of the ratio.
+
+    The ellipses are those of a normal density that is as wide as the target in the wide directions;
+    its ratio to the component joins the one of the target.
+    """
+    k = len(s.of)
+    nu_z = rng.standard_normal(s.z.shape)
+    nu_z += ((nu_z @ wide.direction) * (wide.sd - 1)) @ wide.direction.T
+    along, across = s.z @ wide.direction, nu_z @ wide.direction
+    narrow = 0.5 * (1 / wide.sd**2 - 1)
+    nu, nu_linear = _scale(mix, s.of, nu_z)
+    bar = power * s.ratio + along**2 @ narrow + np.log(rng.uniform(size=k))
     angle = rng.uniform(0.0, 2 * np.pi, k)
     low, high = angle - 2 * np.pi, angle.copy()
-    phi, ratio, todo = phi.copy(), ratio.copy(), np.arange(k)
+    z, deviation, linear = s.z.copy(), s.deviation.copy(), s.linear.copy()
+    ratio, todo = s.ratio.copy(), np.arange(k)
     for _ in range(_SHRINKS):
         cos, sin = np.cos(angle[todo])[:, None], np.sin(angle[todo])[:, None]
-        trial = mean[todo] + cos * d[todo] + sin * nu[todo]
-        new, _ = _ratios(p, components, of[todo], trial)
-        good = power * new > bar[todo]
-        phi[todo[good]], ratio[todo[good]] = trial[good], new[good]
+        trial = cos * s.deviation[todo] + sin * nu[todo]
+        trial_linear = cos * s.linear[todo] + sin * nu_linear[todo]
+        new = _log_ratio(mix, s.of[todo], trial, trial_linear)
+        part = (cos * along[todo] + sin * across[todo]) ** 2 @ narrow
+        good = power * new + part > bar[todo]
+        yes = todo[good]
+        deviation[yes], linear[yes], ratio[yes] = trial[good], trial_linear[good], new[good]
+        z[yes] = cos[good] * s.z[yes] + sin[good] * nu_z[yes]
         todo = todo[~good]
         if not len(todo):
             break
@@ -232,7 +172,23 @@ def _slice_move(
         low[todo[negative]] = angle[todo[negative]]
         high[todo[~negative]] = angle[todo[~negative]]
         angle[todo] = rng.uniform(low[todo], high[todo])
-    return phi, ratio
+    return _State(s.of, z, deviation, linear, ratio, s.ancestor)
+
+
+def _switch_move(mix: _Mixture, s: _State, power: float, rng: np.random.Generator) -> _State:
+    """Propose another component to every draw, z staying what it is."""
+    k = len(s.of)
+    other = rng.choice(len(mix.share), size=k, p=mix.share)
+    order = np.argsort(other, kind="stable")
+    deviation, linear = _scale(mix, other[order], s.z[order])
+    new = _log_ratio(mix, other[order], deviation, linear)
+    good = np.log(rng.uniform(size=k)) < power * (new - s.ratio[order])
+    yes = order[good]
+    of, ratio = s.of.copy(), s.ratio.copy()
+    of[yes], ratio[yes] = other[yes], new[good]
+    moved, moved_linear = s.deviation.copy(), s.linear.copy()
+    moved[yes], moved_linear[yes] = deviation[good], linear[good]
+    return _State(of, s.z, moved, moved_linear, ratio, s.ancestor).take(np.arange(k))
 
 
 def _next_power(ratio: FloatArray, power: float, wanted: float) -> float:
@@ -245,20 +201,41 @@ def _next_power(ratio: FloatArray, power: float, wanted: float) -> float:
     low, high = power, 1.0
     if _effective(high) >= wanted:
         return 1.0
-    while high - low > 1e-3:  # noqa: PLR2004 - finer steps change nothing
+    while high - low > _SHORTEST:
         middle = 0.5 * (low + high)
         low, high = (middle, high) if _effective(middle) >= wanted else (low, middle)
-    return min(max(low, power + 1e-3), 1.0)
+    return min(max(low, power + _SHORTEST), 1.0)
+
+
+def _weights(log_ratio: FloatArray) -> tuple[FloatArray, float]:
+    """Smooth the weights of a step and estimate the shape of their tail, 0 if they are bounded."""
+    weights, k = pareto_smooth(log_ratio)
+    return weights, k if weights.max() * len(weights) > _BOUNDED else min(k, 0.0)
+
+
+def _propose(p: Problem, n_proposals: int, rng: np.random.Generator) -> tuple[_Mixture, _State]:
+    """Draw from the mixture of components, in blocks that are systematic in the weights."""
+    share = np.exp(p.log_weight - logsumexp(p.log_weight))
+    edges = np.floor(np.cumsum(share) * (n_proposals // _BLOCK) + rng.uniform())
+    blocks = np.diff(edges, prepend=0.0).astype(np.int64)
+    used = np.flatnonzero(blocks)
+    components = [build_component(p, int(j)) for j in used]
+    mix = _Mixture(
+        p=p,
+        components=components,
+        share=blocks[used] / blocks.sum(),
+        means=np.array([c.mean for c in components]),
+        offsets=np.array([c.offset for c in components]),
+    )
+    of = np.repeat(np.arange(len(used)), blocks[used] * _BLOCK)
+    z = rng.standard_normal((len(of), mix.means.shape[1]))
+    deviation, linear = _scale(mix, of, z)
+    ratio = _log_ratio(mix, of, deviation, linear)
+    return mix, _State(of, z, deviation, linear, ratio, np.arange(len(of)))
 
 
 def draw(
-    p: Problem,
-    *,
-    weeks: IntArray,
-    n_draws: int,
-    n_proposals: int,
-    n_moves: int,
-    rng: np.random.Generator,
+    p: Problem, *, weeks: IntArray, n_draws: int, n_proposals: int, rng: np.random.Generator
 ) -> tuple[Draws, float, float, IntArray]:
     """Draw from the posterior.
 
@@ -268,8 +245,8 @@ def draw(
         The target.
     weeks : ndarray of int
         Weeks in which the draws are to be evaluated.
-    n_draws, n_proposals, n_moves : int
-        Draws to return, proposals for the core, elliptical-slice moves at each power.
+    n_draws, n_proposals : int
+        Draws to return, and proposals.
     rng : Generator
         Randomness.
 
@@ -278,82 +255,80 @@ def draw(
     draws : Draws
         Equally weighted.
     k_hat : float
-        Largest Pareto shape of the weights of a step.
+        Largest Pareto shape of the weights of a step; 0 for weights below ten times their mean.
     log_norm : float
-        Log of the mean ratio: what the rest and the corrections add to the log evidence.
+        Log of the mean ratio: what the corrections add to the log evidence.
     ancestor : ndarray of int, shape (n_draws,)
         Proposal from which each draw descends.
     """
-    edges = np.floor(np.cumsum(p.weight.ravel()) * (n_proposals // _BLOCK) + rng.uniform())
-    blocks = np.diff(edges, prepend=0.0).astype(np.int64).reshape(p.weight.shape)
-    used = np.argwhere(blocks)
-    components = [_component(p, int(node), int(column)) for node, column in used]
-    of = np.repeat(np.arange(len(used)), blocks[blocks > 0] * _BLOCK)
-    phi = np.array([c.mean for c in components])[of] + _gauss(components, of, rng)
-    ratio, _ = _ratios(p, components, of, phi)
-    ancestor, power, k_hat, log_norm = np.arange(len(of)), 0.0, -np.inf, 0.0
+    mix, s = _propose(p, n_proposals, rng)
+    power, k_hat, log_norm = 0.0, -np.inf, 0.0
     while power < 1.0:
-        step = _next_power(ratio, power, 0.5 * n_draws)
-        weights, k = pareto_smooth((step - power) * ratio)
+        step = _next_power(s.ratio, power, 0.5 * n_draws)
+        weights, k = _weights((step - power) * s.ratio)
         # The tail shape falls with the power: a shorter step tames a heavy tail.
         while k > _TAME and step - power > _SHORTEST:
             step = power + 0.5 * (step - power)
-            weights, k = pareto_smooth((step - power) * ratio)
-        log_norm += float(logsumexp((step - power) * ratio)) - np.log(len(of))
+            weights, k = _weights((step - power) * s.ratio)
+        log_norm += float(logsumexp((step - power) * s.ratio)) - np.log(len(s.of))
         points = (np.arange(n_draws) + rng.uniform()) / n_draws
-        pick = np.searchsorted(np.cumsum(weights), points).clip(0, len(of) - 1)
-        phi, ratio, of, ancestor = phi[pick], ratio[pick], of[pick], ancestor[pick]
-        power, k_hat = step, max(k_hat, k)
-        for _ in range(n_moves):
-            phi, ratio = _slice_move(p, components, of, phi, ratio, power, rng)
+        pick = np.searchsorted(np.cumsum(weights), points).clip(0, len(s.of) - 1)
+        s, power, k_hat = s.take(pick), step, max(k_hat, k)
+        wide = _learn(s)
+        for _ in range(_MOVES):
+            s = _switch_move(mix, _slice_move(mix, s, power, wide, rng), power, rng)
     # Clones of one proposal part only by moving: go on until enough of them have.
-    level = phi[:, : len(p.points.week)] @ _contrast(p)
-    for _ in range(_EXTRA_MOVES):
-        if effective_draws(level, ancestor) >= _WANTED * n_draws:
+    contrast = _contrast(p)
+    for move in range(_MOST_MOVES):
+        level = mix.phi(s) @ contrast
+        if min(effective_draws(x, s.ancestor) for x in level.T) >= _WANTED * n_draws:
             break
-        phi, ratio = _slice_move(p, components, of, phi, ratio, power, rng)
-        level = phi[:, : len(p.points.week)] @ _contrast(p)
-    mix = rng.permutation(n_draws)
-    return _expand(p, components, of[mix], phi[mix], weeks, rng), k_hat, log_norm, ancestor[mix]
+        wide = _learn(s) if move in _LEARN else wide
+        s = _switch_move(mix, _slice_move(mix, s, power, wide, rng), power, rng)
+    order = rng.permutation(n_draws)
+    draws = _expand(p, mix.components, s.of[order], mix.phi(s)[order], weeks, rng)
+    return draws, k_hat, log_norm, s.ancestor[order]
 
 
 def _contrast(p: Problem) -> FloatArray:
-    """Weights of the points in the mean log volume of China less that of the US, shape (m,)."""
+    """Mean log volume of China, of the US, and their difference, by point; shape (d, 3)."""
+    m = len(p.points.week)
     group = p.features.group[p.points.unit]
-    out = np.zeros(len(group))
-    for sign, first in ((1.0, "China"), (-1.0, "US")):
+    out = np.zeros((m + len(p.features.unit) + 2, 2))
+    for column, first in enumerate(("China", "US")):
         of = np.array([GROUPS[g].startswith(first) for g in group], dtype=bool)
-        out[of] = sign / max(int(of.sum()), 1)
-    return out
+        out[:m, column] = of / max(int(of.sum()), 1)
+    return np.column_stack([out, out[:, 0] - out[:, 1]])
 
 
 def _expand(
     p: Problem,
-    components: list[_Component],
+    components: list[Component],
     of: IntArray,
     phi: FloatArray,
     weeks: IntArray,
     rng: np.random.Generator,
 ) -> Draws:
-    """Draw the field in the wanted weeks given the points."""
-    m, n_units = len(p.points.week), len(p.features.group)
+    """Draw the field in the wanted weeks, and the states of the families, given the points."""
+    m, n_cells = len(p.points.week), len(p.features.unit)
     dates = np.unique(np.concatenate([weeks, p.points.week])).astype(np.int64)
-    base, beta = np.empty((len(of), n_units)), np.empty((len(of), 0))
+    base = np.empty((len(of), len(p.features.group)))
+    beta = np.empty_like(base)
     keep = np.searchsorted(dates, np.unique(weeks))
-    walk = np.empty((len(of), n_units, len(keep)))
-    hyper = np.array([c.hyper for c in components])[of]
-    out: list[tuple[IntArray, FloatArray]] = []
-    for pair in sorted({(c.hyper[0], c.hyper[2]) for c in components}):
-        rows = np.flatnonzero((hyper[:, 0] == pair[0]) & (hyper[:, 2] == pair[1]))
+    walk = np.empty((*base.shape, len(keep)))
+    hyper = np.array([c.hyper for c in components])
+    for pair in np.unique(hyper[:, [0, 2]], axis=0):
+        rows = np.flatnonzero((hyper[of][:, [0, 2]] == pair).all(axis=1))
         if len(rows):
             base[rows], slope, path = field_given_points(
-                p.points, p.features, p.prior, pair, phi[rows, :m], dates, rng
+                p.points, p.features, p.prior, (pair[0], pair[1]), phi[rows, :m], dates, rng
             )
-            walk[rows] = path[:, :, keep]
-            out.append((rows, slope))
-    beta = np.empty((len(of), out[0][1].shape[1]))
-    for rows, slope in out:
-        beta[rows] = slope + p.prior.beta
-    error = p.b.y - p.b.off - predict(p.points, phi)
-    bad = np.array([c.unreliable for c in components], dtype=np.int64)[of]
-    return Draws(base, phi[:, m:], beta, walk, dates[keep], hyper, error, bad)
+            beta[rows], walk[rows] = slope + p.prior.beta, path[:, :, keep]
+    error = exact_errors(p, phi)
+    exact = p.b.side == 0
+    own = error[:, exact] - phi[:, -2:] @ p.common[exact].T
+    state = np.empty((len(of), len(p.b.families)), dtype=np.int64)
+    for j in np.unique(of):
+        rows = np.flatnonzero(of == j)
+        state[rows] = draw_states(components[j].errors, own[rows], state.shape[1], rng)
+    return Draws(base, phi[:, m : m + n_cells], beta, walk, dates[keep], hyper[of], error, state)

@@ -101,7 +101,7 @@ def total(column: str) -> Estimand:
     """
     return Estimand(
         (f"total({column})",),
-        lambda s: s.numeric(column)[:, None],
+        lambda s: s.numeric(column, totalled=True)[:, None],
         lambda t: t,
         lambda t: np.ones((1, 1)),
     )
@@ -129,7 +129,7 @@ def mean(column: str, *, domain: tuple[str, str] | None = None) -> Estimand:
     """
 
     def _columns(sample: Sample) -> FloatArray:
-        y = sample.numeric(column)
+        y = sample.numeric(column, totalled=True)
         inside = np.ones(sample.n) if domain is None else _indicator(sample, *domain)
         return np.column_stack([y * inside, inside])
 
@@ -154,7 +154,9 @@ def ratio(numerator: str, denominator: str) -> Estimand:
     """
     return Estimand(
         (f"ratio({numerator}/{denominator})",),
-        lambda s: np.column_stack([s.numeric(numerator), s.numeric(denominator)]),
+        lambda s: np.column_stack(
+            [s.numeric(numerator, totalled=True), s.numeric(denominator, totalled=True)]
+        ),
         _quotient,
         _quotient_jacobian,
     )
@@ -247,7 +249,9 @@ def smooth(name: str, function: Callable[[FloatArray], float], *, of: Sequence[s
 
     def _columns(sample: Sample) -> FloatArray:
         ones = np.ones(sample.n)
-        return np.column_stack([ones if c == "(size)" else sample.numeric(c) for c in chosen])
+        return np.column_stack(
+            [ones if c == "(size)" else sample.numeric(c, totalled=True) for c in chosen]
+        )
 
     def _value(t: FloatArray) -> FloatArray:
         return np.asarray(np.apply_along_axis(lambda row: np.array([function(row)]), -1, t))
@@ -359,7 +363,7 @@ def _quotient_jacobian(t: FloatArray) -> FloatArray:
 
 def _volume(sample: Sample, of: str | None) -> FloatArray:
     if of is not None:
-        return sample.numeric(of)
+        return sample.numeric(of, totalled=True)
     return np.ones(sample.n) if sample.volume is None else sample.volume
 
 

@@ -30,8 +30,8 @@ class Draws:
         tau, omega and s_rw of each draw.
     error : ndarray, shape (k, n)
         Exact error y - off - h of each benchmark.
-    unreliable : ndarray of int, shape (k,)
-        Family of the core that is unreliable in the draw, -1 for none.
+    state : ndarray of int, shape (k, F)
+        State of each family: 0 usual, 1 in the tail of the biases, 2 unreliable.
     """
 
     base: FloatArray
@@ -41,7 +41,7 @@ class Draws:
     weeks: IntArray
     hyper: FloatArray
     error: FloatArray
-    unreliable: IntArray
+    state: IntArray
 
 
 def off_platform(features: Features, prior: Prior, draws: Draws, week: int) -> FloatArray:

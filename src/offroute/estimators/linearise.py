@@ -31,9 +31,13 @@ from offroute.measurement.ledger import Benchmarks
 from offroute.measurement.market import GROUPS, Market
 
 _LOG_2PI = float(np.log(2 * np.pi))
-_TOLERANCE = 1e-5
-_MAX_ITERATIONS = 200
+#: Any linearisation is a valid proposal; a good one cannot gain more than this.
+_TOLERANCE = 1e-2
+_MAX_ITERATIONS = 60
+#: A gain after the last iteration above which the mode is not worth using.
+_LOST = 1.0
 _HALVINGS = 12
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,10 @@ class Laplace:
         Solution of ``Sigma alpha = target``.
     log_evidence : ndarray, shape (B,)
         Laplace approximation of the log density of the benchmarks.
+    G : ndarray, shape (B, n, U)
+        Mode of the log volumes of the units at the date of each benchmark.
+    xi : ndarray, shape (B, C)
+        Mode of the log split over tiers.
     """
 
     tau: FloatArray
@@ -68,6 +76,8 @@ class Laplace:
     target: FloatArray
     alpha: FloatArray
     log_evidence: FloatArray
+    G: FloatArray
+    xi: FloatArray
 
 
 def error_covariance(b: Benchmarks, prior: Prior, omega: FloatArray) -> FloatArray:
@@ -142,6 +152,16 @@ def _predict(
     return wD, np.log(inside + wD.sum(axis=2))
 
 
+def _gradients(
+    features: Features, b: Benchmarks, cell: FloatArray, xi: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the derivatives of h in the log volumes, (B, n, U), and in the split, (B, n, C)."""
+    J = sum_units(features, cell)
+    part = np.exp(features.mix[b.week] + xi[:, None, :])
+    part /= sum_units(features, part)[:, :, features.unit]
+    return J, cell - part * J[:, :, features.unit]
+
+
 def _objective(b: Benchmarks, root: FloatArray, h: FloatArray, quadratic: FloatArray) -> FloatArray:
     """Negative log posterior of each node up to a constant, shape (B,)."""
     white = (root @ (b.y - b.off - h)[:, :, None])[:, :, 0]
@@ -164,7 +184,7 @@ def _line_search(
         norm = (1 - damp) ** 2 * quadratic + 2 * damp * (1 - damp) * cross + damp**2 * own
         wD, h = _predict(features, b, inside, trial, trial_xi)
         value = _objective(b, root, h, norm)
-        worse = ~(value <= last + _TOLERANCE)
+        worse = ~(value <= last + _ROUNDING)
         if not worse.any():
             break
         damp = np.where(worse, 0.5 * damp, damp)
@@ -184,6 +204,9 @@ def laplace(
     b: Benchmarks,
     prior: Prior,
     nodes: tuple[FloatArray, FloatArray, FloatArray],
+    *,
+    shift: FloatArray | float = 0.0,
+    start: tuple[FloatArray, FloatArray] | None = None,
 ) -> Laplace:
     """Find the mode and the Laplace evidence at every node.
 
@@ -194,11 +217,15 @@ def laplace(
     features : Features
         Design under the prior.
     b : Benchmarks
-        The evidence that is close to linear: exact figures about one unit each.
+        The evidence; exact figures.
     prior : Prior
         Scales that the grid does not vary.
     nodes : tuple of three ndarray, shape (B,)
         tau, omega, s_rw.
+    shift : ndarray, shape (B, n, n), optional
+        Extra error covariance of each node.
+    start : tuple of ndarray, shapes (n, U) and (C,), optional
+        Log volumes and split to linearise at first; the prior mean by default.
 
     Returns
     -------
@@ -218,19 +245,17 @@ def laplace(
     rise, mu = features.rise[b.week], features.mu[b.week]
     inside = b.iota * (b.w * market.X[b.week]).sum(axis=1)
     of_group = np.eye(len(GROUPS))[features.group]
-    S = error_covariance(b, prior, omega)
+    S = error_covariance(b, prior, omega) + shift
     root = np.linalg.inv(np.linalg.cholesky(S))
-    G = np.broadcast_to(mu, (len(tau), *mu.shape)).copy()
-    xi = np.zeros((len(tau), len(features.unit)))
+    first = (mu, np.zeros(len(features.unit))) if start is None else start
+    G = np.broadcast_to(first[0], (len(tau), *mu.shape)).copy()
+    xi = np.broadcast_to(first[1], (len(tau), len(features.unit))).copy()
     wD, h = _predict(features, b, inside, G, xi)
-    quadratic = np.zeros(len(tau))
-    value = _objective(b, root, h, quadratic)
+    # The prior density of a start that is not the prior mean is not known: its step is taken whole.
+    quadratic = np.full(len(tau), 0.0 if start is None else np.inf)
+    value, gain = _objective(b, root, h, quadratic), np.inf
     for _ in range(_MAX_ITERATIONS):
-        cell = wD / np.exp(h)[:, :, None]
-        J = sum_units(features, cell)
-        part = np.exp(features.mix[b.week] + xi[:, None, :])
-        part /= sum_units(features, part)[:, :, features.unit]
-        J_split = cell - part * J[:, :, features.unit]
+        J, J_split = _gradients(features, b, wD / np.exp(h)[:, :, None], xi)
         linear = (J * (G - mu)).sum(axis=2) + (J_split @ xi[:, :, None])[:, :, 0]
         target = b.y - b.off - h + linear
         V = J * rise
@@ -252,22 +277,27 @@ def laplace(
         cross = (linear * alpha).sum(axis=1)
         own = (alpha * (target - (S @ alpha[:, :, None])[:, :, 0])).sum(axis=1)
         last = value
+        if np.isinf(quadratic[0]):
+            G, xi, quadratic = G + G_step, xi + xi_step, own
+            wD, h = _predict(features, b, inside, G, xi)
+            value = _objective(b, root, h, quadratic)
+            continue
         G, xi, quadratic, wD, h, value = _line_search(
             (features, b, inside, root), (G, xi, quadratic, value), (G_step, xi_step, cross, own)
         )
         gain = float((last - value).max())
         if gain < _TOLERANCE:
             break
-    else:
+    if gain > _LOST:
         raise NotConverged(
             "Gauss-Newton of the evidence synthesis",
             got=f"a gain of {gain:.1e} after {_MAX_ITERATIONS} iterations",
-            rule=f"the gain in log density must fall below {_TOLERANCE:g}",
+            rule=f"the gain in log density must fall below {_LOST:g}",
             next_step="Look for benchmarks that contradict each other by orders of magnitude.",
         )
     logdet = np.linalg.slogdet(Sigma)[1]
     evidence = -0.5 * (logdet + (target * alpha).sum(axis=1) + len(b) * _LOG_2PI)
-    return Laplace(tau, omega, s_rw, J, J_split, Sigma, S, target, alpha, evidence)
+    return Laplace(tau, omega, s_rw, J, J_split, Sigma, S, target, alpha, evidence, G, xi)
 
 
 def company_kernel(features: Features, tau: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from offroute._typing import AnyArray, FloatArray, IntArray
+from offroute.estimators.cell_rows import require_rows
 from offroute.estimators.estimands import Estimand, Linearised, linearise
 from offroute.estimators.participation import relative_weights
 from offroute.estimators.point import Factor, PointEstimate, Sample, Target, TermKey
@@ -101,6 +102,7 @@ def mrp(
     >>> mrp(s, t, pooled=["a"]).values.round(2).tolist()
     [3.42]
     """
+    require_rows(sample.design.cells, "mrp")
     names = tuple(sample.covariates if cells is None else cells)
     terms: tuple[TermKey, ...] = names if pooled is None else tuple(pooled)
     if pooled is None and len(names) > 1:

@@ -8,6 +8,7 @@ import numpy as np
 
 from offroute._checks import check_choice
 from offroute._typing import FloatArray
+from offroute.estimators.cell_rows import require_rows
 from offroute.estimators.distances import Distance
 from offroute.estimators.estimating_equations import Fit, solve_equations
 from offroute.estimators.links import LinkName, LinkValues, evaluate_link, linear_predictor
@@ -177,6 +178,7 @@ def poisson_design(design: Design, probability: FloatArray) -> Design:
     probability : numpy.ndarray of float64, shape (n,)
         Chance of each row.
     """
+    require_rows(design.cells, "a participation or outcome model")
     if design.strata is not None or design.clusters is not None:
         return design
     return replace(design, inclusion=np.clip(probability, 0.0, 1.0), population_clusters=None)

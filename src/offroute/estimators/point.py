@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from offroute._typing import AnyArray, FloatArray, IntArray
+from offroute.estimators.cell_rows import CellRows, require_rows
 from offroute.estimators.edge import cell_name, check_weights, level_name
 from offroute.exceptions import InvalidValue, SchemaError
 
@@ -50,6 +51,8 @@ class Design:
     inclusion : numpy.ndarray of float64, shape (n,), or None
         Probability with which each row entered on its own (Poisson sampling); only without strata
         and clusters. Volunteers enter so under a propensity model.
+    cells : CellRows or None
+        What the rows stand for when the sample was made from cells; None is themselves.
     """
 
     n: int
@@ -57,6 +60,7 @@ class Design:
     clusters: IntArray | None = None
     population_clusters: FloatArray | None = None
     inclusion: FloatArray | None = None
+    cells: CellRows | None = None
 
 
 @dataclass(frozen=True)
@@ -91,20 +95,27 @@ class Sample:
         """Number of rows."""
         return int(self.weights.shape[0])
 
-    def numeric(self, name: str) -> FloatArray:
+    def numeric(self, name: str, *, totalled: bool = False) -> FloatArray:
         """Return the numeric column `name`, shape (n,).
 
         Parameters
         ----------
         name : str
             Numeric column.
+        totalled : bool
+            The caller only adds the column up under weights, so that nodes of cells will do.
 
         Raises
         ------
         SchemaError
             If there is no such column or it is categorical.
+        NotIdentified
+            If values of rows are needed, and the sample has cells instead.
         """
         column = self._column(name)
+        cells = self.design.cells
+        if not totalled and cells is not None and name in cells.averaged:
+            require_rows(cells, name)
         if isinstance(column, Factor):
             raise SchemaError(
                 name,
@@ -130,6 +141,7 @@ class Sample:
         column = self._column(name)
         if isinstance(column, Factor):
             return column
+        column = self.numeric(name)
         values, codes = np.unique(column, return_inverse=True)
         return Factor(_shrink(codes, values.size), tuple(level_name(v) for v in values))
 

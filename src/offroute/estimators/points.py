@@ -41,6 +41,8 @@ class Points:
         Which benchmark a tilted pair belongs to.
     inside : ndarray, shape (n,)
         Panel tokens or dollars that the benchmark contains.
+    exact : ndarray of int, shape (n,)
+        Place of a benchmark among the exact ones, -1 for a one-sided row.
     """
 
     week: IntArray
@@ -55,6 +57,7 @@ class Points:
     w: FloatArray
     spread: FloatArray
     inside: FloatArray
+    exact: IntArray
 
 
 def build_points(market: Market, features: Features, b: Benchmarks) -> Points:
@@ -104,6 +107,7 @@ def build_points(market: Market, features: Features, b: Benchmarks) -> Points:
         w=b.w[of_row, cells],
         spread=(row[tilted][:, None] == np.arange(len(b))).astype(np.float64),
         inside=b.iota * (b.w * market.X[b.week]).sum(axis=1),
+        exact=np.where(b.side == 0, np.cumsum(b.side == 0) - 1, -1),
     )
 
 
@@ -114,7 +118,7 @@ def predict(points: Points, phi: FloatArray) -> FloatArray:
     ----------
     points : Points
         Index arrays.
-    phi : ndarray, shape (k, m + C)
+    phi : ndarray, shape (k, at least m + C)
         Log volumes at the points, then the split of all cells.
 
     Returns
@@ -177,34 +181,34 @@ def prior_mean(points: Points, features: Features) -> FloatArray:
 
     Returns
     -------
-    ndarray, shape (m + C,)
-        Mean log volumes, then zeros for the split.
+    ndarray, shape (m + C + 2,)
+        Mean log volumes, then zeros for the split and for what is common to a side.
     """
     level = features.mu[points.week, points.unit]
-    return np.asarray(np.concatenate([level, np.zeros(len(features.unit))]))
+    return np.asarray(np.concatenate([level, np.zeros(len(features.unit) + 2)]))
 
 
-def core_gradient(points: Points, features: Features, fit: Laplace, node: int) -> FloatArray:
-    """Linear map from the points to the linearised core.
+def gradient(points: Points, features: Features, fit: Laplace, node: int) -> FloatArray:
+    """Linear map from the points to the linearised exact benchmarks.
 
     Parameters
     ----------
     points, features : Points, Features
         Where the benchmarks look, and the design.
     fit : Laplace
-        Linearised posterior.
+        Linearised posterior given the exact benchmarks, in their order.
     node : int
         Node of the grid.
 
     Returns
     -------
-    ndarray, shape (n_core, m + C)
-        Derivatives of the core with respect to the points.
+    ndarray, shape (n exact, m + C)
+        Derivatives of the log figures with respect to the points.
     """
-    n_core, m = fit.target.shape[1], len(points.week)
-    out = np.zeros((n_core, m + len(features.unit)))
-    pair = np.flatnonzero(points.row < n_core)
-    row = points.row[pair]
+    m = len(points.week)
+    out = np.zeros((fit.target.shape[1], m + len(features.unit)))
+    pair = np.flatnonzero(points.exact[points.row] >= 0)
+    row = points.exact[points.row[pair]]
     out[row, points.point[pair]] = fit.J[node, row, points.unit[points.point[pair]]]
     out[:, m:] = fit.J_split[node]
     return out

@@ -7,6 +7,7 @@ import numpy as np
 
 from offroute._typing import FloatArray, IntArray
 from offroute.estimators.calibrate import calibrate
+from offroute.estimators.cell_rows import require_rows
 from offroute.estimators.edge import cell_name
 from offroute.estimators.estimands import Estimand
 from offroute.estimators.point import Factor, Margin, PointEstimate, Sample, Target, make_target
@@ -76,6 +77,8 @@ def poststratify(
         )
     margin = target.margins[0]
     cell = _cell_of_row(sample, margin)
+    if min_units is not None:
+        require_rows(sample.design.cells, "min_units")
     counts = np.bincount(cell[sample.weights > 0], minlength=len(margin.levels))
     if min_units is None:
         empty = np.flatnonzero((counts == 0) & (margin.totals > 0))

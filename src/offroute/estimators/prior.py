@@ -45,8 +45,13 @@ class Prior:
         Bias common to all disclosures about one country's labs (what counts as a token).
     flat : float
         Scale of the unknown multiplier of a share table: large, so that only ratios speak.
+    tail_p, tail_scale : float
+        Probability that the bias of a family comes from the tail of its distribution, and how many
+        times wider the tail is. Off by default: unreliable families are a tail already, and this
+        one on top of it adds no evidence (see ARCHITECTURE).
     p_unreliable, s_unreliable : float
-        Prior probability that a family is unreliable, and the extra scale it then has.
+        Prior probability that a family is unreliable, of each independently of the others, and the
+        extra scale it then has: a bias with heavy tails.
     """
 
     name: str = "neutral"
@@ -70,6 +75,8 @@ class Prior:
     omega: float = 0.3
     s_cm: float = 0.35
     flat: float = 6.0
+    tail_p: float = 0.0
+    tail_scale: float = 2.0
     p_unreliable: float = 0.1
     s_unreliable: float = 1.5
 

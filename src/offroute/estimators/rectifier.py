@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from offroute._typing import FloatArray
+from offroute.estimators.cell_rows import require_rows
 from offroute.estimators.estimands import Estimand, linearise
 from offroute.estimators.point import Design, PointEstimate, Sample, Target
 from offroute.exceptions import InvalidValue
@@ -75,6 +76,7 @@ def rectify(
     >>> point.values.round(6).tolist()
     [3.333333]
     """
+    require_rows(sample.design.cells, "rectify")
     lin = linearise(sample, estimands)
     guess = linearise(_replaced(sample, predictions), lin.estimands).columns
     reference, gradient = _population(target, predictions)

@@ -14,23 +14,21 @@ import numpy as np
 from scipy.special import logsumexp
 
 from offroute._random import RngLike, resolve_rng
-from offroute._typing import BoolArray, FloatArray, IntArray
-from offroute.estimators.draws import MAX_K_HAT, Problem, draw, family_shift
+from offroute._typing import BoolArray, IntArray
+from offroute.estimators.components import Problem
+from offroute.estimators.draws import MAX_K_HAT, draw
+from offroute.estimators.families import log_first_states
 from offroute.estimators.field import Draws, effective_draws, off_platform
 from offroute.estimators.gaussian_system import Features, build_features
-from offroute.estimators.linearise import Laplace, half_normal_nodes, laplace
+from offroute.estimators.placement import place_components
 from offroute.estimators.points import build_points
 from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.exceptions import UnreliablePosterior, UsageError
 from offroute.measurement.ledger import Benchmarks, take
 from offroute.measurement.market import Market
 
-_NODES = (4, 3, 4)
-_PROPOSALS = 3
-_MOVES = 4
+_PROPOSALS = 2
 _MIN_ESS = 200.0
-#: A figure of which the panel alone is this part bends too much to be linearised.
-_MOSTLY_PANEL = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Posterior:
     ess : float
         Effective number of draws for log(China / US) in the first week asked for.
     log_evidence : float
-        Log density of the benchmarks: Laplace for the core, sequential Monte Carlo for the rest.
+        Log density of the benchmarks: Laplace, corrected by sequential Monte Carlo.
     """
 
     market: Market
@@ -67,74 +65,23 @@ class Posterior:
     log_evidence: float
 
 
-def hyper_grid(prior: Prior) -> tuple[tuple[FloatArray, FloatArray, FloatArray], FloatArray]:
-    """Nodes of (tau, omega, s_rw) and their log prior weights.
-
-    Parameters
-    ----------
-    prior : Prior
-        Half-normal scales.
-
-    Returns
-    -------
-    nodes : tuple of three ndarray, shape (B,)
-        tau, omega, s_rw.
-    log_weight : ndarray, shape (B,)
-        Log prior weights.
-    """
-    axes = [
-        half_normal_nodes(scale, n)
-        for scale, n in zip((prior.tau, prior.omega, prior.s_rw), _NODES, strict=True)
-    ]
-    grids = np.meshgrid(*[a[0] for a in axes], indexing="ij")
-    weights = np.meshgrid(*[a[1] for a in axes], indexing="ij")
-    log_weight = np.log(np.prod(weights, axis=0)).ravel()
-    return (grids[0].ravel(), grids[1].ravel(), grids[2].ravel()), log_weight
-
-
-def _component_evidence(fit: Laplace, b: Benchmarks, prior: Prior) -> FloatArray:
-    """Log evidence of each node (rows) with no (column 0) or one unreliable family; (B, F + 1)."""
-    out = np.full((len(fit.tau), len(b.families) + 1), -np.inf)
-    out[:, 0] = fit.log_evidence
-    odds = prior.p_unreliable / (1 - prior.p_unreliable)
-    inverse = np.linalg.inv(fit.Sigma)
-    for f in range(len(b.families)):
-        rows = np.flatnonzero((b.family == f) & (b.side == 0))
-        if not len(rows) or prior.p_unreliable == 0:
-            continue
-        extra = family_shift(b, prior, f)[np.ix_(rows, rows)]
-        block = inverse[:, rows[:, None], rows[None, :]]
-        inner = np.eye(len(rows)) + extra @ block
-        a = fit.alpha[:, rows]
-        gain = (a[:, None, :] @ np.linalg.solve(inner, (extra @ a[:, :, None])))[:, 0, 0]
-        out[:, f + 1] = fit.log_evidence - 0.5 * (np.linalg.slogdet(inner)[1] - gain)
-        out[:, f + 1] += np.log(odds)
-    # The prior of at most one unreliable family adds up to one.
-    total: FloatArray = out - np.log1p(odds * len(set(b.family)))
-    return total
-
-
-def nearly_linear(market: Market, benchmarks: Benchmarks) -> BoolArray:
-    """Return which benchmarks the Laplace approximation can hold.
+def about_one_unit(market: Market, b: Benchmarks) -> BoolArray:
+    """Return which benchmarks are exact figures about one unit.
 
     Parameters
     ----------
     market : Market
         The panel.
-    benchmarks : Benchmarks
+    b : Benchmarks
         The evidence.
 
     Returns
     -------
     ndarray of bool, shape (n,)
-        Exact figures about one unit. A figure near or below what the panel itself shows is not
-        one: it bounds the off-platform volume from above, and its likelihood is flat below.
+        False for sums over units and for one-sided rows.
     """
-    b = benchmarks
-    one_unit = np.array([len(np.unique(market.unit[w > 0])) == 1 for w in b.w], dtype=bool)
-    inside = b.iota * (b.w * market.X[b.week]).sum(axis=1)
-    clear = b.flat[b.family] | (inside < _MOSTLY_PANEL * np.exp(b.y - b.off))
-    out: BoolArray = one_unit & (b.side == 0) & clear
+    one = np.array([len(np.unique(market.unit[w > 0])) == 1 for w in b.w], dtype=bool)
+    out: BoolArray = one & (b.side == 0)
     return out
 
 
@@ -160,7 +107,7 @@ def synthesise(
     weeks : ndarray of int, optional
         Weeks to be able to evaluate; all by default. Fewer are faster.
     n_draws : int
-        Draws returned, at least 200; three times as many are proposed.
+        Draws returned, at least 200; twice as many are proposed.
     rng : int, Generator, SeedSequence or None
         Randomness.
 
@@ -194,30 +141,22 @@ def synthesise(
     generator = resolve_rng(rng)
     features = build_features(market, prior)
     weeks = np.arange(len(market.weeks)) if weeks is None else np.asarray(weeks, dtype=np.int64)
-    linear = nearly_linear(market, benchmarks)
-    core, rest = np.flatnonzero(linear), np.flatnonzero(~linear)
-    b = take(benchmarks, np.concatenate([core, rest]))
-    nodes, log_weight = hyper_grid(prior)
-    b_core = take(benchmarks, core)
-    fit = laplace(market, features, b_core, prior, nodes)
-    component = _component_evidence(fit, b_core, prior) + log_weight[:, None]
-    log_evidence = float(logsumexp(component))
+    alone = about_one_unit(market, benchmarks)
+    b = take(benchmarks, np.concatenate([np.flatnonzero(alone), np.flatnonzero(~alone)]))
+    exact = take(b, np.flatnonzero(b.side == 0))
+    fit, log_weight, certain = place_components(market, features, exact, prior)
     problem = Problem(
         features=features,
         prior=prior,
         points=build_points(market, features, b),
         b=b,
-        n_core=len(core),
         fit=fit,
-        weight=np.exp(component - log_evidence),
+        certain=certain,
+        settled=np.unique(np.concatenate(certain)),
+        log_weight=log_weight,
     )
     draws, k_hat, log_norm, ancestor = draw(
-        problem,
-        weeks=weeks,
-        n_draws=n_draws,
-        n_proposals=_PROPOSALS * n_draws,
-        n_moves=_MOVES,
-        rng=generator,
+        problem, weeks=weeks, n_draws=n_draws, n_proposals=_PROPOSALS * n_draws, rng=generator
     )
     Y = market.X[weeks[0]] + off_platform(features, prior, draws, int(weeks[0]))
     R = np.log(Y[:, market.is_china].sum(axis=1) / Y[:, market.is_us].sum(axis=1))
@@ -237,5 +176,5 @@ def synthesise(
         draws=draws,
         k_hat=k_hat,
         ess=ess,
-        log_evidence=log_evidence + log_norm,
+        log_evidence=float(logsumexp(log_weight)) + log_norm + log_first_states(exact, prior),
     )

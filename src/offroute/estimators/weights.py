@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offroute._typing import AnyArray, FloatArray
+from offroute.estimators.cell_rows import require_rows, sum_of_squares
 from offroute.estimators.constraints import constrain
 from offroute.estimators.estimands import Estimand, linearise
 from offroute.estimators.margins import collapse
@@ -25,13 +26,14 @@ class WeightSummary:
     Attributes
     ----------
     n : int
-        Rows with positive weight.
+        Rows with positive weight; of a sample of cells, the rows of cells with positive weight.
     kish : float
         ``(sum w)^2 / sum w^2``, effective number of rows for a mean of a row-level outcome.
     volume : float
         ``(sum w v)^2 / sum (w v)^2``, effective number of rows for a share of the volume v.
     largest_share : float
-        Share of the weighted volume in the single largest row.
+        Share of the weighted volume in the single largest row; missing (nan) for a sample of
+        cells, which do not keep it.
     g_min, g_max : float
         Range of final over base weights.
     negative : int
@@ -149,23 +151,29 @@ def summarise_weights(
     """
     volume = np.ones(sample.n) if sample.volume is None else sample.volume
     product = point.weights * volume
-    size = effective_size(product)
+    cells = sample.design.cells
+    size = float(product.sum() ** 2 / sum_of_squares(product, cells))
+    each = np.ones(sample.n)
+    if cells is not None:
+        each = np.repeat(cells.counts, cells.nodes) / cells.nodes
+    rows = round(each.sum())
     if size < warn_below:
         warnings.warn(
-            f"the weighted volume rests on {size:.1f} effective rows of {sample.n} (safe from "
+            f"the weighted volume rests on {size:.1f} effective rows of {rows} (safe from "
             f"{warn_below:g}): intervals may be too short. Use the bootstrap or bound the largest "
             "rows; warn_below=0 switches this warning off.",
             LowEffectiveSize,
             stacklevel=2,
         )
+    largest = np.abs(product).max() / np.abs(product).sum() if cells is None else np.nan
     return WeightSummary(
-        n=int((point.weights > 0).sum()),
-        kish=effective_size(point.weights),
+        n=round(each[point.weights > 0].sum()),
+        kish=float(point.weights.sum() ** 2 / sum_of_squares(point.weights, cells)),
         volume=size,
-        largest_share=float(np.abs(product).max() / np.abs(product).sum()),
+        largest_share=float(largest),
         g_min=float(point.g_weights.min()),
         g_max=float(point.g_weights.max()),
-        negative=int((point.weights < 0).sum()),
+        negative=round(each[point.weights < 0].sum()),
     )
 
 
@@ -306,6 +314,7 @@ def trim(
     >>> trim(expansion(s), s, upper=3).shift.tolist()
     [-1.0]
     """
+    require_rows(sample.design.cells, "trim")
     cut = trim_weights(point.weights, lower=lower, upper=upper, strict=True)
     lin = linearise(sample, estimands)
     values = lin.value(cut @ lin.columns)

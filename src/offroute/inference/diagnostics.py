@@ -9,15 +9,16 @@ Importance weights proportional to one over that density turn the posterior into
 without row i (Vehtari, Gelman and Gabry 2017, doi:10.1007/s11222-016-9696-4).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from offroute._random import RngLike, spawn_seeds
 from offroute._typing import FloatArray, IntArray
-from offroute.estimators.draws import MAX_K_HAT, family_shift
-from offroute.estimators.field import off_platform
+from offroute.estimators.draws import MAX_K_HAT
+from offroute.estimators.families import LAST, draw_prior_states, state_covariance
+from offroute.estimators.field import Draws, off_platform
 from offroute.estimators.linearise import error_covariance
 from offroute.estimators.prior import Prior
 from offroute.estimators.psis import pareto_smooth
@@ -42,7 +43,6 @@ class ConditionalErrors:
     rows: IntArray
     residual: FloatArray
     sd: FloatArray
-    gain: FloatArray
 
 
 def conditional_errors(posterior: Posterior) -> ConditionalErrors:
@@ -63,23 +63,32 @@ def conditional_errors(posterior: Posterior) -> ConditionalErrors:
     exact = take(b, rows)
     error = draws.error[:, rows]
     residual, sd = np.empty_like(error), np.empty_like(error)
-    gain = np.full((len(error), len(b.families)), -np.inf)
-    member = (exact.family[:, None] == np.arange(len(b.families))).astype(np.float64)
-    for omega, bad in sorted(
-        {(h[1], u) for h, u in zip(draws.hyper, draws.unreliable, strict=True)}
-    ):
-        of = np.flatnonzero((draws.hyper[:, 1] == omega) & (draws.unreliable == bad))
+    for omega, state, of in error_settings(draws):
         S = error_covariance(exact, prior, np.array([omega]))[0]
-        P = np.linalg.inv(S + family_shift(exact, prior, int(bad)))
+        P = np.linalg.inv(S + state_covariance(exact, prior, omega, state))
         residual[of] = error[of] @ P / np.diag(P)
         sd[of] = 1 / np.sqrt(np.diag(P))
-        Q = np.linalg.inv(S)
-        for f in np.flatnonzero(member.any(axis=0) & ~b.flat):
-            a = Q @ member[:, f]
-            scale = prior.s_unreliable**2 / (1 + prior.s_unreliable**2 * (member[:, f] @ a))
-            gain[of, f] = 0.5 * scale * (error[of] @ a) ** 2
-            gain[of, f] += 0.5 * np.log(scale / prior.s_unreliable**2)
-    return ConditionalErrors(rows, residual, sd, gain)
+    return ConditionalErrors(rows, residual, sd)
+
+
+def error_settings(draws: Draws) -> list[tuple[float, IntArray, IntArray]]:
+    """Group the draws by what the covariance of the errors depends on.
+
+    Parameters
+    ----------
+    draws : Draws
+        Posterior draws.
+
+    Returns
+    -------
+    list of (float, ndarray of int, ndarray of int)
+        Omega, states of the families, and which draws share them.
+    """
+    key = np.column_stack([draws.hyper[:, 1], draws.state])
+    values, place = np.unique(key, axis=0, return_inverse=True)
+    order = np.argsort(place.ravel(), kind="stable")
+    rows = np.split(order, np.cumsum(np.bincount(place.ravel()))[:-1])
+    return [(float(v[0]), v[1:].astype(np.int64), of) for v, of in zip(values, rows, strict=True)]
 
 
 def leave_one_out(posterior: Posterior) -> pd.DataFrame:
@@ -162,15 +171,11 @@ def family_reliability(posterior: Posterior) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``family``, ``rows``, ``p_unreliable``; the prior probability is a field of the prior. At
-        most one family is taken as unreliable at a time. A share table has no row here.
+        ``family``, ``rows``, ``p_unreliable``; the prior probability is a field of the prior, and
+        families are unreliable independently of each other. A share table has no row here.
     """
-    b, prior = posterior.benchmarks, posterior.prior
-    e = conditional_errors(posterior)
-    odds = prior.p_unreliable / (1 - prior.p_unreliable)
-    top = np.maximum(e.gain.max(axis=1, keepdims=True), 0.0)
-    part = odds * np.exp(e.gain - top)
-    p = (part / (np.exp(-top) + part.sum(axis=1, keepdims=True))).mean(axis=0)
+    b = posterior.benchmarks
+    p = (posterior.draws.state == LAST).mean(axis=0)
     rows = np.bincount(b.family, minlength=len(b.families))
     table = pd.DataFrame({"family": b.families, "rows": rows, "p_unreliable": p})
     return table[~b.flat & (rows > 0)].reset_index(drop=True)
@@ -235,8 +240,8 @@ def predict_rows(
     -------
     ndarray, shape (k, m)
         Draws of log figures, errors and shared biases included; biases that the rows share with
-        fitted ones are drawn given the latter's errors. All families are taken as reliable, so that
-        the predictions of a family in conflict are somewhat too narrow.
+        fitted ones are drawn given the latter's errors, and so are the states of their families. A
+        family without fitted rows has a state drawn from the prior.
     """
     market, draws, b = posterior.market, posterior.draws, posterior.benchmarks
     k, n = len(draws.error), len(b)
@@ -248,9 +253,11 @@ def predict_rows(
         D = off_platform(posterior.features, posterior.prior, draws, int(held_out.week[j]))
         inside = held_out.iota[j] * market.X[held_out.week[j]]
         out[:, j] = np.log((D + inside) @ held_out.w[j]) + held_out.off[j]
-    for omega in np.unique(draws.hyper[:, 1]):
-        of = np.flatnonzero(draws.hyper[:, 1] == omega)
+    fitted = np.isin(np.arange(len(b.families)), b.family[b.side == 0])
+    state = np.where(fitted, draws.state, draw_prior_states(b, prior, k, rng))
+    for omega, of_family, of in error_settings(replace(draws, state=state)):
         S = error_covariance(joint, prior, np.array([omega]))[0]
+        S += state_covariance(joint, prior, omega, of_family)
         if len(seen):
             gain = np.linalg.solve(S[np.ix_(seen, seen)], S[np.ix_(seen, new)]).T
         else:

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from offroute._typing import FloatArray
+from offroute.estimators.families import state_covariance
 from offroute.estimators.linearise import company_kernel, error_covariance
 from offroute.estimators.synthesis import Posterior, synthesise
-from offroute.inference.diagnostics import conditional_errors
+from offroute.inference.diagnostics import error_settings
 from offroute.inference.power_scaling import PowerScaling, power_scaling
 from offroute.inference.scenarios import shifted
 from offroute.inference.sensitivity import Contour, Robustness, contour, robustness
@@ -176,7 +177,7 @@ def overturn(posterior: Posterior, week: int, *, n_draws: int = 1000, seed: int 
 
 
 def log_likelihood(posterior: Posterior) -> FloatArray:
-    """Log density of the exact benchmarks at each draw, unreliable families averaged out.
+    """Log density of the exact benchmarks at each draw, given which families are unreliable.
 
     Parameters
     ----------
@@ -191,15 +192,11 @@ def log_likelihood(posterior: Posterior) -> FloatArray:
     b, draws, prior = posterior.benchmarks, posterior.draws, posterior.prior
     rows = np.flatnonzero(b.side == 0)
     exact, error = take(b, rows), draws.error[:, rows]
-    out = np.empty(len(error))
-    for omega in np.unique(draws.hyper[:, 1]):
-        of = np.flatnonzero(draws.hyper[:, 1] == omega)
+    out: FloatArray = np.empty(len(error))
+    for omega, state, of in error_settings(draws):
         S = error_covariance(exact, prior, np.array([omega]))[0]
-        out[of] = _normal(error[of], S)
-    gain = conditional_errors(posterior).gain
-    odds = prior.p_unreliable / (1 - prior.p_unreliable)
-    total: FloatArray = out + np.log1p(odds * np.exp(gain).sum(axis=1))
-    return total
+        out[of] = _normal(error[of], S + state_covariance(exact, prior, omega, state))
+    return out
 
 
 def log_priors(posterior: Posterior) -> dict[str, FloatArray]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from offroute._random import RngLike, resolve_rng, spawn_seeds
 from offroute._typing import AnyArray, FloatArray, IntArray
+from offroute.estimators.cell_rows import require_rows
 from offroute.estimators.point import Design, Target
 from offroute.estimators.reference import benchmark_columns
 from offroute.exceptions import InvalidValue, NotIdentified
@@ -308,6 +309,7 @@ def with_benchmark_error(
 
 def _structure(design: Design) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
     """Cluster of each row, stratum of each cluster, clusters and fraction of each stratum."""
+    _require_clusters(design)
     cluster = np.arange(design.n) if design.clusters is None else design.clusters
     first = np.unique(cluster, return_index=True)[1]
     stratum = np.zeros(first.size, np.int64) if design.strata is None else design.strata[first]
@@ -323,6 +325,11 @@ def _structure(design: Design) -> tuple[IntArray, IntArray, IntArray, FloatArray
             next_step="Merge strata.",
         )
     return cluster, stratum, count, fraction
+
+
+def _require_clusters(design: Design) -> None:
+    if design.clusters is None:
+        require_rows(design.cells, "replicates of independent rows")
 
 
 def _rao_wu_multipliers(design: Design) -> Callable[[np.random.Generator], FloatArray]:
@@ -344,6 +351,7 @@ def _rao_wu_multipliers(design: Design) -> Callable[[np.random.Generator], Float
 
 
 def _poisson_multipliers(design: Design) -> Callable[[np.random.Generator], FloatArray]:
+    _require_clusters(design)
     # Poisson(1) by inversion of a 16-bit uniform: 29 times faster than Generator.poisson.
     cumulative = np.cumsum(np.exp(-1) / np.cumprod([1.0, *range(1, 12)]))
     table = np.searchsorted(cumulative, (np.arange(1 << 16) + 0.5) / (1 << 16)).astype(np.float64)

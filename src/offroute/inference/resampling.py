@@ -1,10 +1,13 @@
 """Variance by repeating an estimator under replicate weights; knows no estimator."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
+from offroute._parallel import run_chunks
 from offroute._random import RngLike, spawn_seeds
 from offroute._typing import FloatArray
 from offroute.estimators.point import Estimator, PointEstimate, Sample, Target
@@ -18,7 +21,7 @@ from offroute.inference.replicates import (
 )
 from offroute.inference.variance import cluster_totals, degrees_of_freedom
 
-_BATCH_BYTES = 32_000_000
+_BATCH_BYTES, _BATCH_ROWS = 32_000_000, 25
 
 
 def replicate_estimates(
@@ -26,7 +29,9 @@ def replicate_estimates(
 ) -> tuple[PointEstimate, FloatArray]:
     """Return the estimate and its replicates, shape (R, k).
 
-    The whole estimator is repeated in every replicate: weights are calibrated anew.
+    The whole estimator is repeated in every replicate: weights are calibrated anew. Replicates run
+    on the workers that ``joblib.parallel_config`` names (processes, or a Dask cluster), else in
+    this process; the result is the same to the bit.
 
     Parameters
     ----------
@@ -50,33 +55,43 @@ def replicate_estimates(
     [4.0, 3.5, 1.5]
     """
     point = estimator(sample, target)
-    batch = max(1, _BATCH_BYTES // (8 * sample.n))
-    parts = []
-    for start in range(0, replicates.count, batch):
-        stop = min(start + batch, replicates.count)
-        weights = replicates.draw(start, stop)
-        if replicates.draw_reference is not None and target.reference is not None:
-            moved = [
-                replace(target, reference=target.reference.with_weights(d))
-                for d in replicates.draw_reference(start, stop)
-            ]
-            pairs = zip(map(sample.with_weights, weights), moved, strict=True)
-            parts.append(np.stack([estimator(s, t).values for s, t in pairs]))
-            continue
-        totals = None if replicates.totals is None else replicates.totals[start:stop]
-        if point.replicate is not None:
-            parts.append(point.replicate(weights, totals))
-            continue
-        targets = [target] * len(weights) if totals is None else map(target.with_totals, totals)
-        parts.append(
-            np.stack(
-                [
-                    estimator(sample.with_weights(w), t).values
-                    for w, t in zip(weights, targets, strict=True)
-                ]
-            )
-        )
-    return point, np.concatenate(parts)
+    # Cut alike for any number of workers, so that every chunk has the same bits.
+    batch = max(1, min(_BATCH_ROWS, _BATCH_BYTES // (8 * sample.n)))
+    starts = range(0, replicates.count, batch)
+    chunks = [(start, min(start + batch, replicates.count)) for start in starts]
+    batched = point.replicate
+    if replicates.draw_reference is not None and target.reference is not None:
+        batched = None
+    work = partial(_repeat, estimator, batched, sample, target, replicates)
+    return point, np.concatenate(run_chunks(work, chunks, label="chunks of replicates"))
+
+
+def _repeat(
+    estimator: Estimator,
+    batched: Callable[[FloatArray, FloatArray | None], FloatArray] | None,
+    sample: Sample,
+    target: Target,
+    replicates: Replicates,
+    chunk: tuple[int, int],
+) -> FloatArray:
+    """Return the estimates of some replicates, shape (stop - start, k)."""
+    start, stop = chunk
+    weights = replicates.draw(start, stop)
+    totals = None if replicates.totals is None else replicates.totals[start:stop]
+    if batched is not None:
+        return batched(weights, totals)
+    targets = [target] * len(weights)
+    if replicates.draw_reference is not None and target.reference is not None:
+        reference = target.reference
+        targets = [
+            replace(target, reference=reference.with_weights(d))
+            for d in replicates.draw_reference(start, stop)
+        ]
+    elif totals is not None:
+        targets = [target.with_totals(row) for row in totals]
+    return np.stack(
+        [estimator(sample.with_weights(w), t).values for w, t in zip(weights, targets, strict=True)]
+    )
 
 
 def replicate_covariance(

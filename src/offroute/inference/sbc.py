@@ -14,7 +14,7 @@ from scipy.stats import kstest
 from offroute._random import RngLike, resolve_rng
 from offroute._typing import FloatArray, IntArray
 from offroute.data.simulate import log_ratio
-from offroute.estimators.draws import family_shift
+from offroute.estimators.families import draw_prior_states, state_covariance
 from offroute.estimators.field import Draws, off_platform
 from offroute.estimators.gaussian_system import build_features
 from offroute.estimators.linearise import error_covariance
@@ -53,7 +53,7 @@ def draw_prior(market: Market, *, prior: Prior, weeks: IntArray, rng: RngLike = 
         features, prior, (float(hyper[0]), float(hyper[2])), dates, 1, generator
     )
     xi = generator.standard_normal((1, features.split.shape[1])) @ features.split.T
-    none = np.array([-1], dtype=np.int64)
+    none = np.empty((1, 0), dtype=np.int64)
     return Draws(base, xi, beta + prior.beta, walk, dates, hyper[None], np.empty((1, 0)), none)
 
 
@@ -91,28 +91,13 @@ def predict_benchmarks(
         h[rows] = np.log((b.w[rows] * inside).sum(axis=1))
     omega = truth.hyper[0, 1]
     S = error_covariance(b, prior, np.array([omega]))[0]
-    for block in _unreliable_blocks(market, b):
-        S = S + family_shift(b, prior, _pick(block, prior, generator))
-    error = np.linalg.cholesky(S) @ generator.standard_normal(len(b))
     exact = b.side == 0
+    state = draw_prior_states(b, prior, 1, generator)[0]
+    S += state_covariance(b, prior, omega, state) * np.outer(exact, exact)
+    error = np.linalg.cholesky(S) @ generator.standard_normal(len(b))
     y = np.where(exact, b.off + h + error, b.y)
     above = np.where(b.off + h + error > b.y, 1, -1)
     return replace(b, y=y, side=np.where(exact, 0, above))
-
-
-def _unreliable_blocks(market: Market, b: Benchmarks) -> tuple[list[int], list[int]]:
-    """Families of which at most one is unreliable: those about one unit, and all others."""
-    one_unit = np.array([len(np.unique(market.unit[w > 0])) == 1 for w in b.w])
-    exact = b.side == 0
-    core = sorted({int(f) for f in b.family[one_unit & exact]})
-    return core, sorted({int(f) for f in b.family[exact]} - set(core))
-
-
-def _pick(families: list[int], prior: Prior, rng: np.random.Generator) -> int:
-    """Draw the unreliable family of a block, or -1 for none."""
-    odds = prior.p_unreliable / (1 - prior.p_unreliable)
-    weight = np.array([1.0, *[odds] * len(families)])
-    return [-1, *families][rng.choice(len(weight), p=weight / weight.sum())]
 
 
 def functionals(

@@ -12,9 +12,10 @@ from offroute._typing import BoolArray, FloatArray
 from offroute.data.disclosures import POPULATION, Disclosures
 from offroute.data.simulate import SimulatedMarket, log_ratio
 from offroute.estimators.field import off_platform
+from offroute.estimators.presets import estimate
 from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.estimators.synthesis import Posterior, synthesise
-from offroute.exceptions import UnknownLab
+from offroute.exceptions import DataError, UnknownLab
 from offroute.measurement.ledger import Benchmarks, build_benchmarks, ledger_labs, select_cells
 from offroute.measurement.market import Market, build_market
 
@@ -26,6 +27,15 @@ FIRST_BAND_WEEK = 20
 CROSSING_RUN = 4
 _DECISIVE = 0.95
 _NAIVE_WINDOW = 12
+#: Estimators of the lattice that are scored beside the synthesis.
+RIVALS = (
+    "coverage ratio",
+    "coverage ratio, Monte Carlo",
+    "raking",
+    "replicated calibration",
+    "soft calibration",
+)
+_RIVAL_DRAWS = 200
 
 
 @dataclass(frozen=True)
@@ -109,57 +119,38 @@ def crossing_week(R: FloatArray, *, run: int = CROSSING_RUN) -> FloatArray:
     return np.asarray(first, dtype=np.float64)
 
 
-def coverage_ratio(case: Case, week: int, *, n_draws: int, rng: RngLike = None) -> FloatArray:
-    """Log ratio by inverse inclusion: each lab's last disclosure over its panel volume.
-
-    A lab without a disclosure takes the ratio of the sums of the benchmarked labs of its origin.
-    The draws carry the stated errors and nothing else; the plug-in is their median but for noise.
+def preset_ratio(
+    case: Case, week: int, name: str, *, prior: Prior, n_draws: int, rng: RngLike = None
+) -> FloatArray | None:
+    """Log ratio by another estimator of the lattice, or None where it has no answer.
 
     Parameters
     ----------
     case : Case
         Panel and benchmarks.
     week : int
-        Week to expand.
+        Week.
+    name : str
+        Name of the preset.
+    prior : Prior
+        Scales of its errors.
     n_draws : int
-        Draws.
+        Draws; a point estimate has one.
     rng : int, Generator, SeedSequence or None
         Randomness.
 
     Returns
     -------
-    ndarray, shape (n_draws,)
-        Draws of R; the first one is the plug-in without errors.
+    ndarray, shape (k,), or None
+        Draws of R.
     """
-    market, b = case.market, case.benchmarks
-    generator = resolve_rng(rng)
-    X = market.X
-    n_units = int(market.unit.max()) + 1
-    factor = np.full((n_draws, n_units), np.nan)
-    for i in np.argsort(b.week, kind="stable"):
-        units = np.unique(market.unit[b.w[i] > 0])
-        inside = float((b.w[i] * X[b.week[i]]).sum())
-        if len(units) == 1 and b.side[i] == 0 and not b.flat[b.family[i]] and inside > 0:
-            noise = generator.normal(0, np.hypot(b.s[i], b.q[i]), n_draws)
-            noise[0] = 0.0
-            factor[:, units[0]] = np.exp(b.y[i] - b.off[i] + noise) / inside
-    volume = np.bincount(market.unit, X[week], n_units)
-    us = np.bincount(market.unit, market.is_us, n_units) > 0
-    china = np.bincount(market.unit, market.is_china, n_units) > 0
-    known = ~np.isnan(factor[0])
-    total = []
-    for side in (china, us):
-        shown = known & (volume > 0)
-        donors = side & shown if (side & shown).any() else shown
-        # Without any figure about a lab the ratio is the panel's own.
-        pooled = (
-            (factor[:, donors] @ volume[donors]) / volume[donors].sum()
-            if donors.any()
-            else np.ones(n_draws)
+    try:
+        draws = estimate(
+            name, case.market, case.benchmarks, week=week, prior=prior, n_draws=n_draws, rng=rng
         )
-        filled = np.where(known, factor, pooled[:, None])
-        total.append((filled * volume)[:, side].sum(axis=1))
-    return np.asarray(np.log(total[0] / total[1]))
+    except DataError:
+        return None
+    return log_ratio(draws.Y[:, 0], case.market.groups)
 
 
 def naive_ratio(case: Case, week: int, *, n_draws: int, rng: RngLike = None) -> FloatArray:
@@ -278,11 +269,11 @@ def score_market(
             float(crossing_week(true_path)),
         ),
         ("naive", "log_ratio"): (naive_ratio(case, last, n_draws=n_draws, rng=generator), R),
-        ("coverage_ratio", "log_ratio"): (
-            coverage_ratio(case, last, n_draws=n_draws, rng=generator),
-            R,
-        ),
     }
+    for name in RIVALS:
+        values = preset_ratio(case, last, name, prior=prior, n_draws=_RIVAL_DRAWS, rng=generator)
+        if values is not None:
+            draws[name, "log_ratio"] = (values, R)
     rows = []
     for (estimator, quantity), (values, truth) in draws.items():
         row = {

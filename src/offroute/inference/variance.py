@@ -4,7 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from offroute._typing import FloatArray, IntArray
+from offroute._typing import BoolArray, FloatArray, IntArray
+from offroute.estimators.cell_rows import CellRows, require_rows
 from offroute.estimators.point import Design, PointEstimate
 from offroute.exceptions import NotIdentified
 
@@ -52,29 +53,61 @@ def design_variance(
     """
     if design.inclusion is not None:
         return np.asarray((influence * (1 - design.inclusion)[:, None]).T @ influence)
+    if design.cells is not None and design.clusters is None:
+        return _variance_from_cells(influence, design, design.cells, lonely)
     z, stratum, population = cluster_totals(influence, design)
     count = np.bincount(stratum).astype(np.float64)
     means = np.stack([np.bincount(stratum, column) for column in z.T], axis=1) / count[:, None]
     centred = z - means[stratum]
+    factor, single = _stratum_factors(count, stratum, population, lonely)
+    if single.any() and lonely == "adjust":
+        alone = single[stratum]
+        centred[alone] = z[alone] - z.mean(axis=0)
+    return np.asarray((centred * factor[stratum][:, None]).T @ centred)
+
+
+def _stratum_factors(
+    count: FloatArray, stratum: IntArray, population: FloatArray | None, lonely: LonelyRule
+) -> tuple[FloatArray, BoolArray]:
+    """Return ``(1 - f_h) n_h / (n_h - 1)`` and which strata have one cluster, shapes (H,)."""
     fraction = np.zeros(count.size)
     if population is not None:
         size = np.zeros(count.size)
         size[stratum] = population
         fraction = count / size
-    factor = (1 - fraction) * count / np.maximum(count - 1, 1)
     single = (count == 1) & (fraction < 1)
-    if single.any():
-        if lonely == "refuse" or count.size == 1:
-            raise NotIdentified(
-                "design",
-                got=f"{int(single.sum())} strata with one sampled cluster",
-                rule="the variance within a stratum needs two clusters",
-                next_step='Merge strata, or pass lonely="certainty" or "adjust".',
-            )
-        if lonely == "adjust":
-            alone = single[stratum]
-            centred[alone] = z[alone] - z.mean(axis=0)
-    return np.asarray((centred * factor[stratum][:, None]).T @ centred)
+    if single.any() and (lonely == "refuse" or count.size == 1):
+        raise NotIdentified(
+            "design",
+            got=f"{int(single.sum())} strata with one sampled cluster",
+            rule="the variance within a stratum needs two clusters",
+            next_step='Merge strata, or pass lonely="certainty" or "adjust".',
+        )
+    return (1 - fraction) * count / np.maximum(count - 1, 1), single
+
+
+def _variance_from_cells(
+    influence: FloatArray, design: Design, cells: CellRows, lonely: LonelyRule
+) -> FloatArray:
+    """Variance of independent rows from the nodes of their cells: within cells, then between."""
+    nodes = influence.reshape(cells.counts.size, cells.nodes, -1)
+    total = nodes.sum(axis=1)
+    first = slice(None, None, cells.nodes)
+    none = np.zeros(cells.counts.size, np.int64)
+    stratum = none if design.strata is None else design.strata[first]
+    counts = design.population_clusters
+    population = None if counts is None else counts[first]
+    count = np.asarray(np.bincount(stratum, cells.counts), np.float64)
+    factor, single = _stratum_factors(count, stratum, population, lonely)
+    sums = np.stack([np.bincount(stratum, column, count.size) for column in total.T], axis=1)
+    mean = sums / count[:, None]
+    if lonely == "adjust":
+        mean[single] = total.sum(axis=0) / count.sum()
+    between = total / cells.counts[:, None] - mean[stratum]
+    weighted = (factor[stratum] * cells.counts)[:, None] * between
+    scatter = (cells.scatter * factor[stratum][:, None, None]) @ nodes
+    rows = nodes.reshape(influence.shape)
+    return np.asarray(weighted.T @ between + rows.T @ scatter.reshape(influence.shape))
 
 
 def cluster_totals(
@@ -91,6 +124,7 @@ def cluster_totals(
     """
     stratum = np.zeros(design.n, np.int64) if design.strata is None else design.strata
     if design.clusters is None:
+        require_rows(design.cells, "sums of single rows")
         return influence, stratum, design.population_clusters
     first = np.unique(design.clusters, return_index=True)[1]
     sums = [np.bincount(design.clusters, column) for column in influence.T]
@@ -107,7 +141,8 @@ def degrees_of_freedom(design: Design) -> int:
     design : Design
         Strata, clusters and population counts.
     """
-    clusters = design.n if design.clusters is None else int(design.clusters.max()) + 1
+    rows = design.n if design.cells is None else round(design.cells.counts.sum())
+    clusters = rows if design.clusters is None else int(design.clusters.max()) + 1
     strata = 1 if design.strata is None else int(design.strata.max()) + 1
     return clusters - strata
 

@@ -17,7 +17,7 @@ _CELL = ["lab", "group", "tier"]
 TIERS = ("flagship", "mid", "light", "unclassified")
 #: A lab needs this part of one week's tokens to be a unit, and one of its tiers to be a cell.
 _UNIT_SHARE = 0.02
-_TIER_SHARE = 0.01
+_TIER_SHARE = 0.002
 #: Smoothed volume never falls below this part of the panel, so that a lab that is absent from the
 #: panel can still have an off-platform volume.
 _FLOOR = 2e-4

@@ -18,15 +18,13 @@ import pandas as pd
 
 from offroute._checks import check_columns
 from offroute._typing import FloatArray
-from offroute.estimators.draws import family_shift
-from offroute.estimators.linearise import error_covariance
 from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import InvalidValue, NotIdentified
+from offroute.inference.diagnostics import conditional_errors
 from offroute.inference.identification import Identification
 from offroute.inference.mechanisms.counterfactual import china_over_us, direction_of, triple
 from offroute.inference.mechanisms.effect import Effect
 from offroute.inference.shares import Volumes
-from offroute.measurement.ledger import take
 
 #: Two sources on either side with figures of absolute size make the effect moderate.
 _SOURCES = 2
@@ -230,9 +228,9 @@ def scores(posterior: Posterior) -> tuple[np.ndarray, FloatArray]:
     NotIdentified
         If there is no such figure.
     """
-    b, draws = posterior.benchmarks, posterior.draws
-    exact = np.flatnonzero(b.side == 0)
-    keep = ~b.flat[b.family[exact]]
+    b = posterior.benchmarks
+    e = conditional_errors(posterior)
+    keep = ~b.flat[b.family[e.rows]]
     if not keep.any():
         raise NotIdentified(
             "response to the figures",
@@ -240,13 +238,5 @@ def scores(posterior: Posterior) -> tuple[np.ndarray, FloatArray]:
             rule="at least one is needed",
             next_step="See population_bounds.",
         )
-    some = take(b, exact)
-    out = np.empty((len(draws.error), len(exact)))
-    for omega, bad in sorted(
-        {(h[1], u) for h, u in zip(draws.hyper, draws.unreliable, strict=True)}
-    ):
-        of = np.flatnonzero((draws.hyper[:, 1] == omega) & (draws.unreliable == bad))
-        S = error_covariance(some, posterior.prior, np.array([omega]))[0]
-        S = S + family_shift(some, posterior.prior, int(bad))
-        out[of] = -np.linalg.solve(S, draws.error[np.ix_(of, exact)].T).T
-    return exact[keep], out[:, keep]
+    # The residual given the others is the precision times the errors, over its diagonal.
+    return e.rows[keep], -(e.residual / e.sd**2)[:, keep]

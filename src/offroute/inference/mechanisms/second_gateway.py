@@ -290,7 +290,15 @@ def check_against_gateway(
     joint = join_benchmarks(posterior.benchmarks, held)
     n = len(posterior.benchmarks)
     rows = np.arange(len(joint))
-    fit = replace(posterior, benchmarks=take(joint, rows[:n]))
+    # The gateway's families are new: their states are drawn from the prior in the prediction.
+    state = np.zeros((len(posterior.draws.state), len(joint.families)), dtype=np.int64)
+    place = [joint.families.index(name) for name in posterior.benchmarks.families]
+    state[:, place] = posterior.draws.state
+    fit = replace(
+        posterior,
+        benchmarks=take(joint, rows[:n]),
+        draws=replace(posterior.draws, state=state),
+    )
     drawn = predict_rows(fit, take(joint, rows[n:]), prior, resolve_rng(rng))
     origin = np.where(held.origin > 0, "US", "China")
     with np.errstate(divide="ignore"):

@@ -1,0 +1,215 @@
+"""Cells give what their rows give, from every kind of table."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import ibis
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cell_cases import BY, DESIGNS, EXACT, from_rows, largest_gap, made_up_logs
+
+from offroute.data.cells import collapse
+from offroute.data.tables import quiet
+from offroute.estimators.calibrate import calibrate, rake
+from offroute.estimators.cells import read_cells
+from offroute.estimators.doubly_robust import doubly_robust
+from offroute.estimators.estimands import total
+from offroute.estimators.expansion import expansion
+from offroute.estimators.imputation import impute
+from offroute.estimators.intake import DesignColumns, read_sample
+from offroute.estimators.partial_pooling import mrp
+from offroute.estimators.point import make_target
+from offroute.estimators.poststratify import poststratify
+from offroute.estimators.propensity import ipw
+from offroute.estimators.weights import summarise_weights, trim
+from offroute.exceptions import InvalidValue, NotIdentified, SchemaError, UsageError
+from offroute.inference.estimate import infer
+from offroute.inference.resampling import bootstrap, jackknife
+
+LOGS = made_up_logs()
+SUMS = {"by": BY, "volume": "tokens", "outcomes": ["dollars", "score"]}
+
+
+@pytest.mark.parametrize("weight", [None, "w"])
+@pytest.mark.parametrize("design", DESIGNS)
+def test_estimates_and_errors_are_those_of_the_rows(design, weight):
+    cells = collapse(LOGS, **SUMS, weight=weight, **DESIGNS[design])
+    assert cells.rows == len(LOGS)
+    rows = from_rows(LOGS, weight=weight, design=DESIGNS[design])
+    assert largest_gap(cells, rows) < EXACT
+
+
+def _tables(folder):
+    LOGS.to_parquet(folder / "logs.parquet")
+    LOGS.to_csv(folder / "logs.csv", index=False)
+    LOGS.head(1000).to_parquet(folder / "part-1.parquet")
+    LOGS.iloc[1000:].to_parquet(folder / "part-2.parquet")
+    LOGS.to_json(folder / "logs.jsonl", orient="records", lines=True, double_precision=15)
+    with quiet():
+        connected = ibis.duckdb.connect().read_parquet(str(folder / "logs.parquet"))
+    return {
+        "parquet": folder / "logs.parquet",
+        "csv": str(folder / "logs.csv"),
+        "json lines": folder / "logs.jsonl",
+        "two files": [folder / "part-1.parquet", folder / "part-2.parquet"],
+        "glob": folder / "part-*.parquet",
+        "pandas": LOGS.astype({"origin": "category"}),
+        "polars": pl.from_pandas(LOGS),
+        "arrow": pa.Table.from_pandas(LOGS, preserve_index=False),
+        "ibis": connected,
+    }
+
+
+def test_every_kind_of_table_gives_the_same_cells(tmp_path):
+    options = {**SUMS, "weight": "w", "clusters": "account"}
+    expected = collapse(LOGS, **options).frame
+    assert len(expected) > 1000
+    for name, table in _tables(tmp_path).items():
+        found = collapse(table, **options).frame
+        assert list(found.columns) == list(expected.columns), name
+        for column in expected:
+            if expected[column].dtype == float:
+                np.testing.assert_allclose(found[column], expected[column], 1e-13, err_msg=name)
+            else:
+                assert found[column].tolist() == expected[column].tolist(), name
+
+
+def test_jackknife_of_clusters_is_that_of_the_rows():
+    target = make_target({"origin": {"CN": 3e3, "EU": 1e3, "US": 5e3}})
+    estimator = partial(rake, estimands=[total("tokens")])
+    rows = read_sample(
+        LOGS, covariates=[*BY, "tokens"], volume="tokens", design=DesignColumns(clusters="account")
+    )
+    cells = read_cells(collapse(LOGS, by=BY, volume="tokens", clusters="account"))
+    expected, found = (jackknife(estimator, s, target) for s in (rows, cells))
+    np.testing.assert_allclose(found.se, expected.se, rtol=EXACT)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_diagnostics_of_weights_count_rows(design):
+    target = make_target({"origin": {"CN": 3e3, "EU": 1e3, "US": 5e3}})
+    rows = read_sample(
+        LOGS,
+        outcomes=["dollars"],
+        covariates=BY,
+        volume="tokens",
+        design=DesignColumns(**DESIGNS[design]),
+    )
+    cells = read_cells(collapse(LOGS, **SUMS, **DESIGNS[design]), outcomes=["dollars"])
+    expected, found = (summarise_weights(rake(s, target), s, warn_below=0) for s in (rows, cells))
+    assert found.n == expected.n == len(LOGS)
+    for name in ("kish", "volume", "g_min", "g_max"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=EXACT)
+    assert np.isnan(found.largest_share)
+
+
+def test_two_lonely_strata_are_treated_as_rows_are():
+    logs = LOGS.assign(stratum=np.where(np.arange(len(LOGS)) == 5, 7, LOGS["stratum"]))
+    options = {"volume": "tokens", "strata": "stratum"}
+    cells = read_cells(collapse(logs, by=["origin"], **options), outcomes=["origin"])
+    rows = read_sample(
+        logs, outcomes=["origin"], volume="tokens", design=DesignColumns(strata="stratum")
+    )
+    for rule in ("certainty", "adjust"):
+        expected, found = (infer(expansion(s), lonely=rule).se for s in (rows, cells))
+        np.testing.assert_allclose(found, expected, rtol=EXACT)
+    with pytest.raises(NotIdentified, match="one sampled cluster"):
+        infer(expansion(cells))
+
+
+def test_population_counts_must_fit_the_rows_not_the_cells():
+    logs = LOGS.assign(calls=2000.0)
+    cells = collapse(logs, by=["origin"], volume="tokens", population_clusters="calls")
+    with pytest.raises(InvalidValue, match="sampled up to 3000"):
+        read_cells(cells)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s, t: calibrate(s, make_target({"tokens": 1e9}, size=9e3)),
+        lambda s, t: calibrate(s, make_target({"tokens": {"5": 9e3}})),
+        lambda s, t: calibrate(s, t, row_scale="tokens"),
+        lambda s, t: poststratify(s, t, min_units=5),
+        mrp,
+        ipw,
+        impute,
+        doubly_robust,
+        lambda s, t: trim(rake(s, t), s, upper=3),
+        lambda s, t: jackknife(rake, s, t),
+        lambda s, t: bootstrap(rake, s, t, count=9),
+        lambda s, t: bootstrap(rake, s, t, count=9, method="poisson"),
+    ],
+)
+def test_what_needs_single_rows_is_refused(call):
+    cells = read_cells(collapse(LOGS, **SUMS), outcomes=["dollars"])
+    reference = read_sample(LOGS.assign(w=30.0), covariates=BY, outcomes=["dollars"], weights="w")
+    target = make_target({"origin": {"CN": 3e3, "EU": 1e3, "US": 5e3}}, reference=reference)
+    with pytest.raises(NotIdentified, match="values of single rows"):
+        call(cells, target)
+
+
+def _with(column, value):
+    frame = LOGS.copy()
+    frame[column] = frame[column].astype(object if isinstance(value, str) else float)
+    frame.loc[3, column] = value
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "error", "message"),
+    [
+        (LOGS, {"by": ["brand"]}, SchemaError, r"brand: .* got columns origin.*rename"),
+        (LOGS, {"volume": "tokenz"}, SchemaError, "tokenz"),
+        (LOGS, {"volume": "size"}, SchemaError, r"size \(string\)"),
+        (LOGS, {"by": []}, UsageError, "no columns"),
+        (LOGS, {"by": ["tokens"]}, UsageError, "either makes cells or is summed"),
+        (LOGS.rename(columns={"hour": "rows"}), {"by": ["rows"]}, UsageError, "name of a sum"),
+        (_with("tokens", -1.0), {}, InvalidValue, "tokens: .*negative values in 1 of 3 cells"),
+        (_with("tokens", np.nan), {}, InvalidValue, "tokens: .*missing"),
+        (_with("tokens", np.inf), {}, InvalidValue, "tokens: .*missing or infinite"),
+        (_with("w", -0.5), {"weight": "w"}, InvalidValue, "w: .*negative"),
+        (_with("w", np.nan), {"weight": "w"}, InvalidValue, "w: .*missing"),
+        (LOGS.assign(w=0.0), {"weight": "w"}, InvalidValue, "sum to 0"),
+        (LOGS.assign(origin=LOGS["origin"].where(LOGS["hour"] > 0)), {}, InvalidValue, "origin: "),
+        (LOGS.head(0), {}, InvalidValue, "no rows"),
+        ({"origin": ["US"]}, {}, UsageError, "builtins.dict"),
+        ("logs.xlsx", {}, UsageError, "must end alike"),
+        (["a.csv", "b.parquet"], {}, UsageError, "must end alike"),
+        ("not-there.parquet", {}, SchemaError, "No files found"),
+    ],
+)
+def test_unusable_tables_are_refused(table, options, error, message):
+    with pytest.raises(error, match=message):
+        collapse(table, **({"by": ["origin"], "volume": "tokens"} | options))
+
+
+def test_broken_files_are_refused(tmp_path):
+    (tmp_path / "noise.parquet").write_bytes(b"\x00\x01" * 100)
+    with pytest.raises(SchemaError, match=r"noise\.parquet"):
+        collapse(tmp_path / "noise.parquet", by=["a"])
+    # A column that looks like numbers for as long as DuckDB looks.
+    rows = ["CN,5"] * 30_000 + ["CN,five"]
+    (tmp_path / "late.csv").write_text("origin,tokens\n" + "\n".join(rows))
+    with pytest.raises(SchemaError, match="Line: 30002"):
+        collapse(tmp_path / "late.csv", by=["origin"], volume="tokens")
+
+
+def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ibis", None)
+    with pytest.raises(UsageError, match=r'pip install "offroute\[logs\]"'):
+        collapse(LOGS, by=["origin"])
+
+
+def test_cells_of_one_column_without_a_volume():
+    cells = read_cells(collapse(LOGS, by=["origin"], weight="w"), outcomes=["origin"])
+    rows = read_sample(LOGS, outcomes=["origin"], weights="w")
+    expected, found = infer(expansion(rows)), infer(expansion(cells))
+    np.testing.assert_allclose(found.values, expected.values, rtol=EXACT)
+    np.testing.assert_allclose(found.se, expected.se, rtol=EXACT)
