@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from offroute.data.cells import CellTable, collapse
     from offroute.data.log_formats import read_log
     from offroute.data.snapshot import (
+        load_app_models,
         load_apps,
         load_composition,
         load_crosswalk,
         load_daily,
         load_gateway,
+        load_hosts,
         load_ledger,
         load_models,
         load_prices,
@@ -37,10 +39,13 @@ if TYPE_CHECKING:
     from offroute.estimators.cells import read_cells
     from offroute.estimators.doubly_robust import doubly_robust
     from offroute.estimators.estimands import mean, ratio, share, shares_of, smooth, total
+    from offroute.estimators.exclusion import exclusion_dial, exclusion_test, population_mean
     from offroute.estimators.expansion import expansion
     from offroute.estimators.generalized_calibration import generalized_calibrate
     from offroute.estimators.imputation import impute
     from offroute.estimators.intake import DesignColumns, read_sample
+    from offroute.estimators.loglinear import loglinear
+    from offroute.estimators.overlap import chao_bound, chapman, dependence_dial
     from offroute.estimators.partial_pooling import mrp
     from offroute.estimators.point import PointEstimate, Sample, Target, make_target
     from offroute.estimators.poststratify import poststratify
@@ -48,12 +53,17 @@ if TYPE_CHECKING:
     from offroute.estimators.propensity import ipw
     from offroute.estimators.rectifier import rectify
     from offroute.estimators.reference import target_from_reference
+    from offroute.estimators.selection import heckman_two_step
+    from offroute.estimators.selection_binary import heckman_binary
+    from offroute.estimators.selection_ml import heckman_ml
     from offroute.estimators.soft_calibration import soft_calibrate
+    from offroute.estimators.switches import MECHANISMS
     from offroute.estimators.synthesis import Posterior
     from offroute.estimators.weights import balance_table, summarise_weights, trim_weights
     from offroute.exceptions import OffrouteError
     from offroute.inference.comparison import compare_estimators
     from offroute.inference.estimate import infer
+    from offroute.inference.mechanisms.coverage import coverage_by_lab
     from offroute.inference.overturn import overturn
     from offroute.inference.paths import ratio_series, share_series
     from offroute.inference.pipeline import correct, load_market
@@ -73,11 +83,13 @@ __version__ = "0.1.0"
 _GROUPS = {
     # tables
     "offroute.data.snapshot": (
+        "load_app_models",
         "load_apps",
         "load_composition",
         "load_crosswalk",
         "load_daily",
         "load_gateway",
+        "load_hosts",
         "load_ledger",
         "load_models",
         "load_prices",
@@ -94,10 +106,12 @@ _GROUPS = {
     "offroute.measurement.populations": ("POPULATIONS",),
     # estimates
     "offroute.estimators.prior": ("INFORMED", "NEUTRAL", "Prior"),
+    "offroute.estimators.switches": ("MECHANISMS",),
     "offroute.estimators.synthesis": ("Posterior",),
     "offroute.inference.pipeline": ("correct", "load_market"),
     # what follows from them
     "offroute.inference.shares": ("Contest", "Volumes", "contest", "share_table", "volumes"),
+    "offroute.inference.mechanisms.coverage": ("coverage_by_lab",),
     "offroute.inference.paths": ("ratio_series", "share_series"),
     "offroute.inference.summary": ("answer_table",),
     "offroute.inference.trends": ("trend_report",),
@@ -141,6 +155,20 @@ _GROUPS = {
     "offroute.estimators.doubly_robust": ("doubly_robust",),
     "offroute.estimators.rectifier": ("rectify",),
     "offroute.estimators.partial_pooling": ("mrp",),
+    "offroute.estimators.selection": ("heckman_two_step",),
+    "offroute.estimators.selection_ml": ("heckman_ml",),
+    "offroute.estimators.selection_binary": ("heckman_binary",),
+    "offroute.estimators.exclusion": (
+        "exclusion_dial",
+        "exclusion_test",
+        "population_mean",
+    ),
+    "offroute.estimators.overlap": (
+        "chao_bound",
+        "chapman",
+        "dependence_dial",
+    ),
+    "offroute.estimators.loglinear": ("loglinear",),
     "offroute.estimators.weights": (
         "balance_table",
         "summarise_weights",
@@ -157,11 +185,13 @@ _GROUPS = {
 _HOME = {name: module for module, names in _GROUPS.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - grouped as above
+    "load_app_models",
     "load_apps",
     "load_composition",
     "load_crosswalk",
     "load_daily",
     "load_gateway",
+    "load_hosts",
     "load_ledger",
     "load_models",
     "load_prices",
@@ -178,6 +208,7 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "INFORMED",
     "NEUTRAL",
     "Prior",
+    "MECHANISMS",
     "Posterior",
     "correct",
     "load_market",
@@ -186,6 +217,7 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "contest",
     "share_table",
     "volumes",
+    "coverage_by_lab",
     "ratio_series",
     "share_series",
     "answer_table",
@@ -221,6 +253,16 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "doubly_robust",
     "rectify",
     "mrp",
+    "heckman_two_step",
+    "heckman_ml",
+    "heckman_binary",
+    "exclusion_dial",
+    "exclusion_test",
+    "population_mean",
+    "chao_bound",
+    "chapman",
+    "dependence_dial",
+    "loglinear",
     "balance_table",
     "summarise_weights",
     "trim_weights",

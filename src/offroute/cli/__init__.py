@@ -12,8 +12,9 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 # Each module registers its command; this is their order in `--help`.
-from offroute.cli import correct, summary, series, trend, sensitivity, bounds  # isort: skip
-from offroute.cli import diagnose, estimators, audit, ledger, report, refresh, cells  # isort: skip
+from offroute.cli import correct, summary, series, trend, critiques, sensitivity  # isort: skip
+from offroute.cli import bounds, diagnose, estimators, audit, ledger, report  # isort: skip
+from offroute.cli import refresh, cells  # isort: skip
 from offroute.cli.app import app
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "bounds",
     "cells",
     "correct",
+    "critiques",
     "diagnose",
     "estimators",
     "ledger",
