@@ -1,0 +1,86 @@
+"""What one mechanism does to the log ratio of China to the United States."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from offroute._checks import check_choice, check_probability
+from offroute.exceptions import InvalidValue
+
+DIRECTIONS = ("panel overstates China", "panel understates China", "either")
+STRENGTHS = ("strong", "moderate", "weak", "bounds only")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Effect of one critique's mechanism on the log ratio of China to the US.
+
+    Attributes
+    ----------
+    critique : str
+        Number of the critique, such as ``C8``.
+    mechanism : str
+        Name of the mechanism, such as ``dollars instead of tokens``.
+    population : str
+        Population that the effect is of.
+    week : str
+        Monday of the week, ISO.
+    parameter : str
+        What is estimated, with its unit.
+    estimate : tuple of float
+        Low, median and high of the parameter; the middle is nan where there are bounds only.
+    effect : tuple of float
+        Low, median and high of the change of log(China / US) from the naive one; the middle is nan
+        where there are bounds only.
+    level : float
+        Probability of the intervals; bounds hold surely.
+    evidence : tuple of str
+        Ids of ledger rows or names of tables.
+    direction : {'panel overstates China', 'panel understates China', 'either'}
+        What the evidence says of the panel's bias by this mechanism.
+    strength : {'strong', 'moderate', 'weak', 'bounds only'}
+        Strength of the evidence.
+    note : str
+        One sentence for the reader.
+
+    Raises
+    ------
+    UsageError
+        If direction, strength or level is none that exists.
+    InvalidValue
+        If an interval is out of order, or a text is empty.
+    """
+
+    critique: str
+    mechanism: str
+    population: str
+    week: str
+    parameter: str
+    estimate: tuple[float, float, float]
+    effect: tuple[float, float, float]
+    level: float
+    evidence: tuple[str, ...]
+    direction: str
+    strength: str
+    note: str
+
+    def __post_init__(self) -> None:
+        """Refuse what a table must not print."""
+        check_choice(self.direction, DIRECTIONS, name="direction")
+        check_choice(self.strength, STRENGTHS, name="strength")
+        check_probability(self.level, name="level")
+        for name in ("critique", "mechanism", "population", "week", "parameter"):
+            if not getattr(self, name):
+                raise InvalidValue(
+                    name, got="nothing", rule="must be named", next_step="Say which it is."
+                )
+        for name in ("estimate", "effect"):
+            values = np.array(getattr(self, name), dtype=np.float64)
+            known = values[~np.isnan(values)]
+            if values.shape != (3,) or bool((np.diff(known) < 0).any()):
+                raise InvalidValue(
+                    name,
+                    got=getattr(self, name),
+                    rule="must be low, median and high in this order",
+                    next_step="Sort the ends; nan stands for a middle that bounds lack.",
+                )
