@@ -11,7 +11,8 @@ tiers is a softmax,
    \qquad \xi_c = \gamma z_c + s_e e_c .
 
 The rise of a unit below `Prior.quiet` of the panel is that of the panel itself, and the centre of
-:math:`b_{China}` is where :math:`P(\Lambda > 1)` is one half in the anchor week.
+:math:`b_{China}` is where :math:`P(\Lambda > 1)` is one half in the anchor week; where its sd is
+zero there is no such effect.
 
 So a disclosure about one lab is linear in what it informs, which keeps the Laplace approximation
 close: only sums over labs and prices over tiers bend it.
@@ -132,8 +133,9 @@ def build_features(market: Market, prior: Prior) -> Features:
     heard = np.log(np.maximum(np.exp(per_unit), prior.quiet * total))
     rise = heard - heard[anchor]
     level = prior.b_0 + prior.b_closed * _CLOSED[group] + prior.b_china * _CHINA[group]
-    centre = _neutral_centre(market, prior, (fixed, split, company, unit))
-    level = level + centre * _CHINA[group]
+    if prior.b_china_sd > 0:
+        centre = _neutral_centre(market, prior, (fixed, split, company, unit))
+        level = level + centre * _CHINA[group]
     return Features(
         fixed=fixed,
         split=split,

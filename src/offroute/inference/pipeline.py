@@ -1,5 +1,6 @@
 """From the tables to the posterior of one population: the whole path in one call."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from offroute.data.snapshot import (
     load_usage,
 )
 from offroute.estimators.prior import NEUTRAL, Prior
+from offroute.estimators.switches import switch
 from offroute.estimators.synthesis import Posterior, synthesise
 from offroute.exceptions import NotIdentified
 from offroute.inference.identification import Identification, identify
@@ -78,6 +80,7 @@ def correct(
     *,
     weeks: tuple[str, ...] = (),
     prior: Prior = NEUTRAL,
+    mechanisms: Iterable[str] | None = None,
     n_draws: int = 2000,
     rng: RngLike = 0,
     market: Market | None = None,
@@ -93,6 +96,8 @@ def correct(
         Days, ISO, whose weeks are to be evaluated; all weeks if empty.
     prior : Prior
         The prior.
+    mechanisms : iterable of str, optional
+        Mechanisms that are on, keys of `offroute.estimators.switches.MECHANISMS`; all by default.
     n_draws : int
         Posterior draws.
     rng : int, Generator, SeedSequence or None
@@ -109,8 +114,8 @@ def correct(
 
     Raises
     ------
-    UnknownPopulation, UnknownWeek
-        If there is no such population or week.
+    UnknownPopulation, UnknownWeek, UsageError
+        If there is no such population, week or mechanism.
     BenchmarkBelowPanel
         If a ledger row lies below what the panel itself saw.
     NotIdentified
@@ -139,6 +144,9 @@ def correct(
             rule="China against the US needs figures of absolute size about both",
             next_step="See `identify_population` for the bounds, or add rows to the ledger.",
         )
+    if mechanisms is not None:
+        model = switch(market, benchmarks, prior, mechanisms)
+        market, benchmarks, prior = model.market, model.benchmarks, model.prior
     return synthesise(
         market,
         benchmarks,
