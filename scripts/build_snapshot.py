@@ -6,12 +6,13 @@ Usage: python scripts/build_snapshot.py --source ../shared/data
 import argparse
 from pathlib import Path
 
+import snapshot_detail
 import snapshot_other
 import snapshot_register
 import snapshot_usage
 from snapshot_io import write_table
 
-from offroute.data import schema
+from offroute.data import schema, schema_detail
 from offroute.data.snapshot import SNAPSHOT_DIR
 
 
@@ -50,6 +51,13 @@ def main() -> None:
         out,
     )
     write_table(snapshot_other.apps(source), schema.APPS, snapshot_other.ABOUT_APPS, out)
+    write_table(snapshot_detail.hosts(source), schema_detail.HOSTS, snapshot_detail.ABOUT_HOSTS, out)
+    write_table(
+        snapshot_detail.app_models(source),
+        schema_detail.APP_MODELS,
+        snapshot_detail.ABOUT_APP_MODELS,
+        out,
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from offroute._checks import check_choice
-from offroute.data import schema, schema_ledger, schema_refresh
+from offroute.data import schema, schema_detail, schema_ledger, schema_refresh
 from offroute.data.provenance import Sidecar, check_hash, read_sidecar
 from offroute.exceptions import InvalidValue, SchemaError
 
@@ -248,6 +248,48 @@ def load_apps(data_dir: Path | None = None) -> pd.DataFrame:
         As `load_usage`.
     """
     return _load(schema.APPS, data_dir)
+
+
+def load_hosts(data_dir: Path | None = None) -> pd.DataFrame:
+    """Load the hosts of the models that more than one company serves.
+
+    Parameters
+    ----------
+    data_dir : pathlib.Path, optional
+        Folder with ``hosts.csv.gz`` and ``hosts.json``; the shipped snapshot by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``model``, ``host``, ``home`` (China, US, Elsewhere, Unknown), ``share``, ``days``.
+
+    Raises
+    ------
+    HashMismatch, SchemaError, InvalidValue, DuplicateKey
+        As `load_usage`.
+    """
+    return _load(schema_detail.HOSTS, data_dir)
+
+
+def load_app_models(data_dir: Path | None = None) -> pd.DataFrame:
+    """Load the tokens of the largest apps by model.
+
+    Parameters
+    ----------
+    data_dir : pathlib.Path, optional
+        Folder with ``app_models.csv.gz`` and its sidecar; the shipped snapshot by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``app``, ``model`` (or ``all`` for the app's total), ``tokens``.
+
+    Raises
+    ------
+    HashMismatch, SchemaError, InvalidValue, DuplicateKey
+        As `load_usage`.
+    """
+    return _load(schema_detail.APP_MODELS, data_dir)
 
 
 def load_ledger(data_dir: Path | None = None) -> pd.DataFrame:
