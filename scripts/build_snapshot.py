@@ -51,7 +51,9 @@ def main() -> None:
         out,
     )
     write_table(snapshot_other.apps(source), schema.APPS, snapshot_other.ABOUT_APPS, out)
-    write_table(snapshot_detail.hosts(source), schema_detail.HOSTS, snapshot_detail.ABOUT_HOSTS, out)
+    write_table(
+        snapshot_detail.hosts(source), schema_detail.HOSTS, snapshot_detail.ABOUT_HOSTS, out
+    )
     write_table(
         snapshot_detail.app_models(source),
         schema_detail.APP_MODELS,
