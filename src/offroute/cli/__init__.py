@@ -22,6 +22,7 @@ __all__ = [
     "bounds",
     "cells",
     "correct",
+    "critiques",
     "diagnose",
     "estimators",
     "ledger",

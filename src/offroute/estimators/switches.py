@@ -7,6 +7,7 @@ panel's own. Every subset is the same model with some scales at zero, so each gi
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def switch_prior(prior: Prior, mechanisms: Iterable[str]) -> Prior:
         return prior
     names = [name for name in MECHANISMS if name in on]
     out = replace(prior, name=f"{prior.name}: {', '.join(names) or 'no mechanism'}")
-    off = {
+    off: dict[str, dict[str, Any]] = {
         "direct-purchase": {"b_closed": 0.0, "b_closed_sd": 0.0},
         "reverse-selection": {"b_china": 0.0, "b_china_sd": 0.0},
         "labs": {"tau": 0.0, "delta_sd": 0.0},

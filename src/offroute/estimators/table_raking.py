@@ -74,7 +74,9 @@ def rake_table(seed: "ArrayLike", rows: "ArrayLike", columns: "ArrayLike") -> Fl
         )
     r = r / r.sum(axis=-1, keepdims=True)
     c = c / c.sum(axis=-1, keepdims=True)
-    m = np.broadcast_to(n / n.sum(), np.broadcast_shapes(r.shape[:-1], c.shape[:-1]) + n.shape)
+    m: FloatArray = np.broadcast_to(
+        n / n.sum(), np.broadcast_shapes(r.shape[:-1], c.shape[:-1]) + n.shape
+    )
     for _ in range(_MAX_ITERATIONS):
         m = m * (r / m.sum(axis=-1))[..., :, None]
         m = m * (c / m.sum(axis=-2))[..., None, :]

@@ -9,7 +9,7 @@ group. A lab without any figure has the coverage of its group, with the spread b
 import numpy as np
 import pandas as pd
 
-from offroute._typing import FloatArray
+from offroute._typing import BoolArray, FloatArray
 from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import NotIdentified
 from offroute.inference.mechanisms.counterfactual import (
@@ -193,7 +193,7 @@ def prior_driven(table: pd.DataFrame) -> list[str]:
     return list(table.loc[table["contraction"] < _INFORMED, "lab"])
 
 
-def _coverage(v: Volumes, member: FloatArray) -> FloatArray:
+def _coverage(v: Volumes, member: BoolArray) -> FloatArray:
     out: FloatArray = v.X[member].sum() / v.Y[:, member].sum(axis=1)
     return out
 

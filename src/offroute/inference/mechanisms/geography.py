@@ -5,8 +5,9 @@ the tokens that customers of the place asked for buy, their own share lies in
 
 .. math:: \Big[\max\Big(0, 1 - \frac{1 - \theta}{r}\Big),\; \min\Big(1, \frac{\theta}{r}\Big)\Big]
 
-(Duncan and Davis 1953, doi:10.2307/2088122). Both ends move outwards as r falls, so that an address
-misread either way, :math:`r \in [r_l, r_h]`, gives the bounds at r_l.
+(Duncan and Davis 1953, doi:10.2307/2088122; `offroute.inference.bounds.aggregation_bounds`). Both
+ends move outwards as r falls, so that an address misread either way, :math:`r \in [r_l, r_h]`,
+gives the bounds at r_l. Tokens of other origins loosen them.
 """
 
 import re
@@ -19,7 +20,6 @@ from offroute._checks import check_finite
 from offroute.data.register import TAIL_MODEL, join_register
 from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import InvalidValue, NotIdentified
-from offroute.inference.bounds import aggregation_bounds
 from offroute.inference.mechanisms.counterfactual import china_over_us, direction_of, triple
 from offroute.inference.mechanisms.effect import Effect
 from offroute.inference.shares import Volumes
@@ -30,12 +30,7 @@ BILLING_ROW = "soa_geo_us"
 #: Part of the tokens billed in Singapore, whose buyers may sit elsewhere, in the same row.
 _PLACES = r"(Singapore|Germany|China) ([\d.]+)"
 _US = ("us-startups", "us-enterprise")
-_PREVALENCE = re.compile(
-    r"businesses|customers|developers|CIOs|orgs|firms|startups|enterprises using|revenue|"
-    r"downloads|pitching|employees",
-    re.IGNORECASE,
-)
-_OF_VOLUME = re.compile(r"token|spend|dollars|usage|LLM calls", re.IGNORECASE)
+_ROUNDING = 1e-9
 
 
 def billing_parts(ledger: pd.DataFrame) -> dict[str, float]:
@@ -69,29 +64,35 @@ def billing_parts(ledger: pd.DataFrame) -> dict[str, float]:
     return parts | {place: float(x) / 100.0 for place, x in re.findall(_PLACES, row["unit"])}
 
 
-def billing_bounds(share: float, part: tuple[float, float]) -> tuple[float, float]:
-    """Bound the share within a place whose part of all tokens is an interval.
+def billing_bounds(
+    china: float, us: float, total: float, part: tuple[float, float]
+) -> tuple[float, float]:
+    """Bound China's share of China and the US among the customers of a place.
+
+    Customers of the place buy the part r of all tokens. China's tokens among theirs are at least
+    ``china - (1 - r) total`` and the US's at most ``us``, and the reverse; r anywhere in an
+    interval, as when addresses are misread, gives the bounds at its lower end.
 
     Parameters
     ----------
-    share : float
-        Share over all customers, between 0 and 1.
+    china, us, total : float
+        Tokens of China, the US and all origins over all customers; above 0.
     part : tuple of float
-        Least and most of the tokens that customers of the place buy; above 0, at most 1.
+        Least and most of r; above 0, at most 1.
 
     Returns
     -------
     tuple of float
-        Sharp bounds over the interval.
+        Sharp bounds over the interval; without other origins those of Duncan and Davis.
 
     Raises
     ------
     InvalidValue
-        If the interval is out of order or outside (0, 1].
+        If the interval is out of order or outside (0, 1], or China and the US exceed the total.
 
     Examples
     --------
-    >>> [round(x, 6) for x in billing_bounds(0.46, (0.8, 0.9))]
+    >>> [round(x, 6) for x in billing_bounds(46, 54, 100, (0.8, 0.9))]
     [0.325, 0.575]
     """
     if not 0 < part[0] <= part[1] <= 1:
@@ -101,8 +102,20 @@ def billing_bounds(share: float, part: tuple[float, float]) -> tuple[float, floa
             rule="must be an interval within (0, 1]",
             next_step="Write 47 % as 0.47, the smaller end first.",
         )
-    low, high = aggregation_bounds(share, part[0])
-    return float(np.asarray(low)), float(np.asarray(high))
+    check_finite([china, us], name="china and us", minimum=0, strict=True)
+    if china + us > total * (1 + _ROUNDING):
+        raise InvalidValue(
+            "total",
+            got=f"{total:g} with {china + us:g} of China and the US",
+            rule="must hold both",
+            next_step="Give the tokens of all origins.",
+        )
+    bought, elsewhere = part[0] * total, (1 - part[0]) * total
+    low, high = (
+        (a := max(0.0, one - elsewhere)) / (a + min(other, bought - a))
+        for one, other in ((china, us), (us, china))
+    )
+    return low, 1 - high
 
 
 def place_of_buyers(
@@ -153,7 +166,8 @@ def place_of_buyers(
         what = f"China's share, customers outside China ({part[0]:.0%} to {part[1]:.0%})"
     else:
         part, what = (0.0, 1.0), "China's share among customers everywhere"
-    low, high = billing_bounds(share, part) if part[0] > 0 else (0.0, 1.0)
+    total = float(market.X[t].sum() + market.stealth[t])
+    low, high = billing_bounds(float(china), float(us), total, part) if part[0] > 0 else (0.0, 1.0)
     with np.errstate(divide="ignore"):
         effect = tuple(float(logit(x) - logit(share)) for x in (low, high))
     return Effect(
@@ -269,7 +283,7 @@ def restatement(
         side = rows.pivot_table(
             index="week_start", columns="origin", values="tokens", aggfunc="sum"
         )
-        ratio.append(np.log(side["China"] / side["US"]))
+        ratio.append((side["China"] / side["US"]).map(np.log))
     change = (ratio[1] - ratio[0]).dropna()
     if len(change) < 3:  # noqa: PLR2004 - an sd needs more than two
         raise NotIdentified(
@@ -294,86 +308,3 @@ def restatement(
         strength="strong",
         note="later less earlier vintage; interval is the range over weeks; naive: first print",
     )
-
-
-def token_share(row: pd.Series) -> float:
-    """Return a ledger share as a fraction of volume, or refuse a prevalence.
-
-    Parameters
-    ----------
-    row : pandas.Series
-        A row of the ledger with ``quantity``, ``value``, ``unit``.
-
-    Returns
-    -------
-    float
-        Fraction of tokens, spend or usage.
-
-    Raises
-    ------
-    NotIdentified
-        If the row counts firms, users or downloads: who uses a model at all says nothing about how
-        much, and may only bound adoption.
-    InvalidValue
-        If the row is no share or has no value.
-
-    Examples
-    --------
-    >>> row = pd.Series({"id": "x", "quantity": "share", "value": 46.0, "unit": "% of all tokens"})
-    >>> token_share(row)
-    0.46
-    """
-    if row["quantity"] != "share":
-        raise InvalidValue(
-            f"ledger row '{row['id']}'",
-            got=f"a {row['quantity']}",
-            rule="must be a share",
-            next_step="Choose a row whose quantity is share.",
-        )
-    check_finite(row["value"], name=f"ledger row '{row['id']}'", minimum=0)
-    unit = str(row["unit"])
-    if _PREVALENCE.search(unit) or not _OF_VOLUME.search(unit):
-        raise NotIdentified(
-            f"ledger row '{row['id']}'",
-            got=f"'{unit}'",
-            rule="a share of firms, users or downloads is not a share of tokens",
-            next_step="Use it as a bound of adoption, or find a share of tokens or spend.",
-        )
-    return float(row["value"]) / 100.0
-
-
-def conditional_prevalence(
-    within: tuple[float, float], base: tuple[float, float]
-) -> tuple[float, float]:
-    """Return the prevalence behind a quote that is conditional on another.
-
-    "80 % of start-ups use Chinese models" was said of the 20 to 30 % that use open models at all.
-
-    Parameters
-    ----------
-    within : tuple of float
-        Least and most of the quoted fraction, given the condition.
-    base : tuple of float
-        Least and most of the fraction that meets the condition.
-
-    Returns
-    -------
-    tuple of float
-        Bounds of the fraction of all; a share of firms, never of tokens.
-
-    Raises
-    ------
-    InvalidValue
-        If a fraction is outside [0, 1] or out of order.
-
-    Examples
-    --------
-    >>> [round(x, 3) for x in conditional_prevalence((0.8, 0.8), (0.2, 0.3))]
-    [0.16, 0.24]
-    """
-    for name, pair in (("within", within), ("base", base)):
-        if not 0 <= pair[0] <= pair[1] <= 1:
-            raise InvalidValue(
-                name, got=pair, rule="must be ordered within [0, 1]", next_step="Use fractions."
-            )
-    return within[0] * base[0], within[1] * base[1]

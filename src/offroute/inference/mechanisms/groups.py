@@ -16,8 +16,9 @@ from offroute._checks import listing
 from offroute.data.frames import resolve_week
 from offroute.data.register import STEALTH, TAIL_MODEL, join_register
 from offroute.exceptions import NotIdentified, UnknownLab, UsageError
-from offroute.inference.mechanisms.counterfactual import direction_of
+from offroute.inference.mechanisms.counterfactual import direction_of, triple
 from offroute.inference.mechanisms.effect import Effect
+from offroute.inference.shares import Volumes
 from offroute.measurement.audit import PRESS_TOP
 from offroute.measurement.observed import observed_shares
 
@@ -192,6 +193,56 @@ def big_three(
     )
 
 
+def corrected_group(v: Volumes, *, labs: tuple[str, ...] = BIG_THREE, level: float = 0.9) -> Effect:
+    """Say what taking a group of labs for the United States does in a population.
+
+    Parameters
+    ----------
+    v : Volumes
+        Corrected volumes of one week.
+    labs : tuple of str
+        The group.
+    level : float
+        Probability of the interval.
+
+    Returns
+    -------
+    Effect
+        The parameter is the group's corrected share of all tokens.
+
+    Raises
+    ------
+    UnknownLab
+        If the market has no such lab.
+    """
+    lab = v.labels["lab"].to_numpy()
+    strange = sorted(set(labs) - set(lab))
+    if strange or not labs:
+        raise UnknownLab(
+            "labs",
+            got=listing(strange) or "none",
+            rule="must be labs of the market",
+            next_step=f"Such as {listing(sorted(set(lab)))}.",
+        )
+    group = v.Y[:, np.isin(lab, labs)].sum(axis=1)
+    us = v.Y[:, (v.labels["origin"] == "US").to_numpy()].sum(axis=1)
+    effect = triple(np.log(group / us), level)
+    return Effect(
+        critique="C7",
+        mechanism=f"a group is not the US ({', '.join(labs)})",
+        population=v.population,
+        week=v.week,
+        parameter="the group's corrected share of all tokens (fraction)",
+        estimate=triple(group / v.Y.sum(axis=1), level),
+        effect=effect,
+        level=level,
+        evidence=("models",),
+        direction=direction_of(effect),
+        strength="moderate",
+        note="corrected volumes; naive: corrected China over the group",
+    )
+
+
 def top_chart(
     usage: pd.DataFrame,
     models: pd.DataFrame,
@@ -234,18 +285,15 @@ def top_chart(
         usage, models, by="origin", week=week, tail="bounds", hidden=hidden
     ).set_index("class")
     total = float(chart.total)
-    loose = float(table["high"].get(STEALTH, 0.0)) * total
-    china, us = (
-        {k: float(table.loc[o, k]) * total for k in ("share", "low", "high")}
-        for o in ("China", "US")
-    )
+    loose = float(table["low"].to_dict().get(STEALTH, 0.0)) * total
+    china, us = (_tokens(table, origin, total) for origin in ("China", "US"))
     middle = float(np.log(china["share"] / us["share"]))
     # What one side gains the other loses: the rest can be given only once.
     unnamed = total * float((table["high"] - table["low"]).max())
     low = np.log(china["low"] / (us["low"] + min(us["high"] - us["low"], unnamed) + loose))
     high = np.log((china["low"] + min(china["high"] - china["low"], unnamed) + loose) / us["low"])
-    effect = (float(low), middle, float(high))
-    effect = tuple(x - chart.log_ratio for x in effect)
+    naive = chart.log_ratio
+    effect = float(low) - naive, middle - naive, float(high) - naive
     counted = _chart_tokens(usage, models, chart) / total
     return Effect(
         critique="C12",
@@ -254,14 +302,20 @@ def top_chart(
         week=chart.week,
         parameter="part of the week's tokens in the chart (fraction)",
         estimate=(counted, counted, counted),
-        effect=(effect[0], effect[1], effect[2]),
+        effect=effect,
         level=level,
         evidence=("usage", "models") if hidden is None else ("usage", "models", "roster"),
-        direction=direction_of((effect[0], effect[1], effect[2])),
+        direction=direction_of(effect),
         strength="strong",
         note="ends give the unnamed rest and models of undeclared origin to one side; naive: the "
         "chart",
     )
+
+
+def _tokens(table: pd.DataFrame, origin: str, total: float) -> dict[str, float]:
+    """Tokens of an origin, with the ends of their bounds."""
+    columns = ("share", "low", "high")
+    return {name: float(table[name].to_dict()[origin]) * total for name in columns}
 
 
 def _chart_tokens(usage: pd.DataFrame, models: pd.DataFrame, chart: GroupRatio) -> float:

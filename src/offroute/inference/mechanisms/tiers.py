@@ -9,7 +9,7 @@ nothing about its own mix.
 import numpy as np
 import pandas as pd
 
-from offroute._typing import FloatArray
+from offroute._typing import FloatArray, IntArray
 from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import NotIdentified
 from offroute.inference.mechanisms.counterfactual import (
@@ -45,8 +45,8 @@ def tier_mix(v: Volumes, *, level: float = 0.9) -> pd.DataFrame:
     """
     rows = []
     D = v.Y - v.X
-    for (lab, weights), cells in v.labels.groupby(["lab", "weights"]).groups.items():
-        member = np.asarray(cells)
+    for member in _nests(v):
+        lab, weights = v.labels["lab"].iloc[member[0]], v.labels["weights"].iloc[member[0]]
         if len(set(v.labels["tier"].iloc[member])) < 2 or not v.X[member].sum() > 0:  # noqa: PLR2004
             continue
         total = D[:, member].sum(axis=1)
@@ -128,8 +128,7 @@ def _flagship_odds(v: Volumes) -> tuple[FloatArray, FloatArray]:
     """Log odds ratio of each lab with both tiers, shape (k, L), and its panel volume."""
     D = v.Y - v.X
     columns, weights = [], []
-    for _, cells in v.labels.groupby(["lab", "weights"]).groups.items():
-        member = np.asarray(cells)
+    for member in _nests(v):
         tier = v.labels["tier"].iloc[member].to_numpy()
         top, light = member[tier == "flagship"], member[tier == "light"]
         if v.X[top].sum() > 0 and v.X[light].sum() > 0:
@@ -149,3 +148,9 @@ def _labs_with_both(posterior: Posterior) -> list[str]:
         if len(of) == 1 and kind in ("tokens", "revenue"):
             kinds.setdefault(of.pop(), set()).add(kind)
     return sorted(lab for lab, found in kinds.items() if len(found) > 1)
+
+
+def _nests(v: Volumes) -> list[IntArray]:
+    """Classes of each lab and openness."""
+    code = v.labels.groupby(["lab", "weights"]).ngroup().to_numpy()
+    return [np.flatnonzero(code == k) for k in range(int(code.max()) + 1)]

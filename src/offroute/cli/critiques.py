@@ -1,0 +1,77 @@
+"""Command `critiques`: each critique's mechanism and what it does."""
+
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from offroute._checks import check_probability
+from offroute.cli.app import Csv, Data, Json, app, console, refusals
+from offroute.cli.correct import DEFAULT_POPULATIONS
+from offroute.inference.pipeline import correct as correct_population
+from offroute.inference.pipeline import identify_population, load_market
+from offroute.inference.shares import check_level, volumes
+from offroute.measurement.market import latest_full_week, week_index
+from offroute.measurement.populations import population as population_of
+from offroute.report.files import frame_to_csv, write_atomic
+
+
+@app.command(
+    epilog="Examples: `offroute critiques --week 2026-06-01`, `offroute critiques --week "
+    "2026-06-01 --population us-startups`, `offroute critiques --csv c.csv --json c.json`"
+)
+@refusals
+def critiques(  # numpydoc ignore=PR01
+    *,
+    week: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="A day of the week; default: the latest full week."),
+    ] = None,
+    population: Annotated[
+        list[str] | None,
+        typer.Option(help="Population; repeat for several. Default: the two external-api ones."),
+    ] = None,
+    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    data: Data = None,
+    json_file: Json = None,
+    csv_file: Csv = None,
+) -> None:
+    """Tabulate each critique: mechanism, parameter, evidence, direction, effect and strength."""
+    from offroute.inference.mechanisms.table import (  # noqa: PLC0415 - only this command needs it
+        Question,
+        Tables,
+        effects_frame,
+    )
+    from offroute.inference.mechanisms.table import (  # noqa: PLC0415 - as above
+        critiques as ask,
+    )
+    from offroute.report.critiques import critiques_json, critiques_view  # noqa: PLC0415 - as above
+
+    check_probability(level, name="level")
+    names = population or list(DEFAULT_POPULATIONS)
+    for name in names:
+        population_of(name)
+    market = load_market(data)
+    day = latest_full_week(market) if week is None else week
+    monday = str(market.weeks[week_index(market, day)])
+    tables, results = Tables(market, data), []
+    for name in names:
+        identified = identify_population(name, week=day, market=market, data_dir=data)
+        fit = None
+        if identified.identified:
+            posterior = correct_population(
+                name, weeks=(day,), rng=seed, market=market, data_dir=data
+            )
+            v = volumes(posterior, int(posterior.draws.weeks[0]))
+            check_level(v, level)
+            fit = posterior, v
+        results.append(ask(tables, Question(name, monday, level), fit, reason=identified.reason))
+    frames = [effects_frame(r.effects).assign(asked=r.question.population) for r in results]
+    contents = {
+        json_file: critiques_json(results),
+        csv_file: frame_to_csv(pd.concat(frames, ignore_index=True)),
+    }
+    write_atomic({path: text for path, text in contents.items() if path is not None})
+    for result in results:
+        console().print(critiques_view(result))

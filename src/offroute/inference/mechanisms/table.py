@@ -1,0 +1,338 @@
+"""All critiques as one table: each mechanism's effect on China against the United States.
+
+`PANEL` and `CORRECTED` are the lists of mechanisms; to add one is to add a function to a list.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from offroute.data import snapshot
+from offroute.estimators.synthesis import Posterior
+from offroute.exceptions import NotIdentified
+from offroute.inference.mechanisms.concentration import app_concentration, one_app, one_model
+from offroute.inference.mechanisms.coverage import direct_purchase
+from offroute.inference.mechanisms.dollars import UNITS, check_prices, unit_effect, unit_factors
+from offroute.inference.mechanisms.effect import Effect
+from offroute.inference.mechanisms.geography import nesting, place_of_buyers, restatement
+from offroute.inference.mechanisms.groups import big_three, corrected_group, top_chart
+from offroute.inference.mechanisms.hosts import host_not_origin
+from offroute.inference.mechanisms.promotions import (
+    free_routes,
+    promotion_windows,
+    window_pass_through,
+)
+from offroute.inference.mechanisms.text_units import PARTS, tokenizers, without_part
+from offroute.inference.mechanisms.tiers import tier_selection
+from offroute.inference.shares import Volumes
+from offroute.measurement.composition import (
+    Composition,
+    composition_table,
+    market_composition,
+)
+from offroute.measurement.market import Market
+from offroute.measurement.truncation import hidden_bounds
+
+_UNIT_EVIDENCE = {
+    "dollars": ("prices", "composition", "gateway"),
+    "output tokens": ("composition",),
+    "requests": ("composition",),
+}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Tables of a folder, read when a mechanism first asks.
+
+    Attributes
+    ----------
+    market : Market
+        The panel, arranged.
+    folder : pathlib.Path or None
+        Folder; None for the shipped snapshot.
+    """
+
+    market: Market
+    folder: Path | None = None
+
+    @cached_property
+    def usage(self) -> pd.DataFrame:
+        """Weekly tokens."""
+        return snapshot.load_usage(self.folder)
+
+    @cached_property
+    def models(self) -> pd.DataFrame:
+        """Register."""
+        return snapshot.load_models(self.folder)
+
+    @cached_property
+    def daily(self) -> pd.DataFrame:
+        """Daily tokens."""
+        return snapshot.load_daily(self.folder)
+
+    @cached_property
+    def ledger(self) -> pd.DataFrame:
+        """Public figures."""
+        return snapshot.load_ledger(self.folder)
+
+    @cached_property
+    def gateway(self) -> pd.DataFrame:
+        """Shares of the second gateway."""
+        return snapshot.load_gateway(self.folder)
+
+    @cached_property
+    def hosts(self) -> pd.DataFrame:
+        """Hosts by model."""
+        return snapshot.load_hosts(self.folder)
+
+    @cached_property
+    def apps(self) -> pd.DataFrame:
+        """App rankings."""
+        return snapshot.load_apps(self.folder)
+
+    @cached_property
+    def app_models(self) -> pd.DataFrame:
+        """Apps by model."""
+        return snapshot.load_app_models(self.folder)
+
+    @cached_property
+    def composition(self) -> Composition:
+        """Composition of tokens by cell of the market."""
+        table = composition_table(snapshot.load_composition(self.folder), self.models)
+        return market_composition(self.market, table)
+
+    @cached_property
+    def hidden(self) -> pd.DataFrame:
+        """Sharp bounds of what lies outside the day's top 50, by origin."""
+        roster = snapshot.load_roster(self.folder)
+        return hidden_bounds(self.daily, roster, self.models, by="origin")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a mechanism is asked about.
+
+    Attributes
+    ----------
+    population : str
+        The population.
+    week : str
+        Monday of the week, ISO.
+    level : float
+        Probability of the intervals.
+    """
+
+    population: str
+    week: str
+    level: float = 0.9
+
+
+@dataclass(frozen=True)
+class Critiques:
+    """Effects of all mechanisms, and those that could not be had.
+
+    Attributes
+    ----------
+    question : Question
+        What was asked.
+    effects : tuple of Effect
+        In the order of the critiques.
+    left_out : tuple of (str, str)
+        Mechanism, and why it says nothing here.
+    """
+
+    question: Question
+    effects: tuple[Effect, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+
+Panel = Callable[[Tables, Question], Iterable[Effect]]
+Corrected = Callable[[Tables, Question, Posterior, Volumes], Iterable[Effect]]
+
+
+def _places(t: Tables, q: Question) -> Iterable[Effect]:
+    yield place_of_buyers(t.market, t.ledger, population=q.population, week=q.week, level=q.level)
+
+
+def _hosts(t: Tables, q: Question) -> Iterable[Effect]:
+    yield host_not_origin(t.usage, t.models, t.hosts, week=q.week, level=q.level)
+
+
+def _groups(t: Tables, q: Question) -> Iterable[Effect]:
+    yield big_three(t.usage, t.models, week=q.week, level=q.level)
+
+
+def _charts(t: Tables, q: Question) -> Iterable[Effect]:
+    # Sharp bounds of the unnamed rest exist where days are known; else all of it may be anyone's.
+    known = bool((t.hidden["week_start"] == pd.Timestamp(q.week)).any())
+    hidden = t.hidden if known else None
+    yield top_chart(t.usage, t.models, week=q.week, hidden=hidden, level=q.level)
+
+
+def _free(t: Tables, q: Question) -> Iterable[Effect]:
+    yield free_routes(t.usage, t.models, week=q.week, level=q.level)
+
+
+def _windows(t: Tables, q: Question) -> Iterable[Effect]:
+    windows = promotion_windows(t.usage, t.models)
+    yield window_pass_through(windows, week=q.week, level=q.level)
+
+
+def _models(t: Tables, q: Question) -> Iterable[Effect]:
+    yield one_model(t.usage, t.models, week=q.week, level=q.level)
+
+
+def _apps(t: Tables, q: Question) -> Iterable[Effect]:
+    found = app_concentration(t.apps, t.usage)
+    yield one_app(t.app_models, t.daily, t.models, found, level=q.level)
+
+
+def _vintages(t: Tables, q: Question) -> Iterable[Effect]:
+    yield restatement(t.usage, t.daily, t.models, week=q.week, level=q.level)
+
+
+def _direct(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    yield direct_purchase(p, v, level=q.level)
+
+
+def _tiers(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    yield tier_selection(p, v, level=q.level)
+
+
+def _group(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    yield corrected_group(v, level=q.level)
+
+
+def _units(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    price_sd = check_prices(t.market, t.gateway, week=q.week).sd
+    factors = unit_factors(
+        t.market, t.composition, week=q.week, price_sd=price_sd, n_draws=len(v.Y), rng=0
+    )
+    for unit in UNITS[1:]:
+        yield unit_effect(v, factors, unit, evidence=_UNIT_EVIDENCE[unit], level=q.level)
+
+
+def _text(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    yield tokenizers(v, t.ledger, level=q.level)
+    for part in PARTS:
+        yield without_part(v, t.market, t.composition, part, level=q.level)
+
+
+def _nesting(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    yield nesting(p, v, level=q.level)
+
+
+#: Mechanisms that the panel and the tables about it decide.
+PANEL: dict[str, Panel] = {
+    "C2 place of the buyers": _places,
+    "C6 hosts": _hosts,
+    "C7 groups of labs": _groups,
+    "C11 free routes": _free,
+    "C11 promotion windows": _windows,
+    "C11 one model": _models,
+    "C11 one app": _apps,
+    "C12 charts": _charts,
+    "C14 restated weeks": _vintages,
+}
+#: Mechanisms that need the corrected volumes of the population.
+CORRECTED: dict[str, Corrected] = {
+    "C1 direct purchase": _direct,
+    "C2 tiers": _tiers,
+    "C7 groups of labs, corrected": _group,
+    "C8 units": _units,
+    "C10 text units": _text,
+    "C14 nesting": _nesting,
+}
+
+
+def critiques(
+    tables: Tables,
+    question: Question,
+    fit: tuple[Posterior, Volumes] | None,
+    *,
+    reason: str = "the population is not identified",
+) -> Critiques:
+    """Ask every mechanism for its effect.
+
+    Parameters
+    ----------
+    tables : Tables
+        The panel and what is known about it.
+    question : Question
+        Population, week and level.
+    fit : tuple of (Posterior, Volumes), or None
+        Corrected volumes of the week; None where the population is not identified.
+    reason : str
+        Why there is no fit.
+
+    Returns
+    -------
+    Critiques
+        Effects by critique. A mechanism whose data cannot decide it is listed with the reason:
+        none is dropped in silence.
+
+    Raises
+    ------
+    UnknownWeek, UnknownPopulation, SchemaError
+        If the question or a table is wrong.
+    """
+    effects: list[Effect] = []
+    left_out: list[tuple[str, str]] = []
+
+    def _ask(name: str, mechanism: Callable[[], Iterable[Effect]]) -> None:
+        try:
+            effects.extend(mechanism())
+        except NotIdentified as error:
+            left_out.append((name, f"{error.rule}; got {error.got}"))
+
+    for name, panel in PANEL.items():
+        _ask(name, lambda panel=panel: panel(tables, question))  # type: ignore[misc]
+    for name, corrected in CORRECTED.items():
+        if fit is None:
+            left_out.append((name, reason))
+        else:
+            _ask(name, lambda corrected=corrected: corrected(tables, question, *fit))  # type: ignore[misc]
+    effects.sort(key=lambda e: int(e.critique[1:]))
+    return Critiques(question, tuple(effects), tuple(left_out))
+
+
+def effects_frame(effects: Iterable[Effect]) -> pd.DataFrame:
+    """Return effects as a frame.
+
+    Parameters
+    ----------
+    effects : iterable of Effect
+        The effects.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per effect: ``critique``, ``mechanism``, ``population``, ``week``, ``parameter``,
+        ``estimate`` with ``estimate_low``, ``estimate_high``; ``effect`` with ``low``, ``high``;
+        ``level``, ``direction``, ``strength``, ``evidence`` (joined by semicolons), ``note``.
+    """
+    rows = [
+        {
+            "critique": e.critique,
+            "mechanism": e.mechanism,
+            "population": e.population,
+            "week": e.week,
+            "parameter": e.parameter,
+            "estimate_low": e.estimate[0],
+            "estimate": e.estimate[1],
+            "estimate_high": e.estimate[2],
+            "low": e.effect[0],
+            "effect": e.effect[1],
+            "high": e.effect[2],
+            "level": e.level,
+            "direction": e.direction,
+            "strength": e.strength,
+            "evidence": "; ".join(e.evidence),
+            "note": e.note,
+        }
+        for e in effects
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,186 @@
+"""The table of critiques in words."""
+
+import json
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from offroute.inference.mechanisms.effect import Effect
+from offroute.inference.mechanisms.table import Critiques, effects_frame
+from offroute.measurement.populations import population
+from offroute.report.files import frame_to_records
+
+_MANY = 3
+_DUST, _SMALL, _LARGE = 1e-12, 0.01, 1000.0
+
+
+def number(x: float, *, sign: bool = False) -> str:
+    """Format a number of the table with three digits.
+
+    Parameters
+    ----------
+    x : float
+        The number; nan for a middle that does not exist.
+    sign : bool
+        Whether a plus is written.
+
+    Returns
+    -------
+    str
+        Text.
+
+    Examples
+    --------
+    >>> number(-0.1234, sign=True), number(float("inf")), number(0.00012), number(float("nan"))
+    ('-0.12', 'inf', '0.00012', '-')
+    """
+    if np.isnan(x):
+        return "-"
+    if not np.isfinite(x):
+        return f"{x:+}" if sign else f"{x}"
+    if abs(x) < _DUST:
+        return "0.00"
+    if _SMALL <= abs(x) < _LARGE:
+        return f"{x:+.2f}" if sign else f"{x:.2f}"
+    return f"{x:+.2g}" if sign else f"{x:.2g}"
+
+
+def interval(values: tuple[float, float, float], *, sign: bool = False) -> str:
+    """Format low, median and high.
+
+    Parameters
+    ----------
+    values : tuple of float
+        The three.
+    sign : bool
+        Whether a plus is written.
+
+    Returns
+    -------
+    str
+        Middle and interval; one number where they agree, only the interval where there are bounds
+        alone.
+
+    Examples
+    --------
+    >>> interval((0.1, 0.2, 0.3)), interval((0.1, float("nan"), 0.3)), interval((0.2, 0.2, 0.2))
+    ('0.20 [0.10, 0.30]', '[0.10, 0.30]', '0.20')
+    """
+    low, middle, high = (number(x, sign=sign) for x in values)
+    if np.isnan(values).all():
+        return "not of one week"
+    if low == middle == high:
+        return middle
+    span = f"[{low}, {high}]"
+    return span if middle == "-" else f"{middle} {span}"
+
+
+def evidence(e: Effect) -> str:
+    """Name the evidence of an effect, the first few rows of many.
+
+    Parameters
+    ----------
+    e : Effect
+        The effect.
+
+    Returns
+    -------
+    str
+        Text.
+    """
+    shown = ", ".join(e.evidence[:_MANY])
+    more = len(e.evidence) - _MANY
+    return (shown or "none") + (f" and {more} more" if more > 0 else "")
+
+
+def critiques_view(found: Critiques) -> RenderableType:
+    """Lay out the table of critiques.
+
+    Parameters
+    ----------
+    found : Critiques
+        As of `offroute.inference.mechanisms.table.critiques`.
+
+    Returns
+    -------
+    rich renderable
+        Heading, table, what is left out, how to read it.
+    """
+    q = found.question
+    view = Table(box=None, pad_edge=False, header_style="bold", row_styles=["", "dim"])
+    for heading, justify in (
+        ("", "left"),
+        ("mechanism", "left"),
+        ("parameter", "left"),
+        ("estimate", "left"),
+        ("effect", "left"),
+        ("direction", "left"),
+        ("strength", "left"),
+        ("evidence", "left"),
+    ):
+        view.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for e in found.effects:
+        view.add_row(
+            e.critique,
+            e.mechanism + (" (panel)" if e.population == "panel" else ""),
+            e.parameter,
+            interval(e.estimate),
+            interval(e.effect, sign=True),
+            e.direction.removeprefix("panel "),
+            e.strength,
+            evidence(e),
+        )
+    lost: list[RenderableType] = [
+        Text(f"{name}: {why}", style="dim") for name, why in found.left_out
+    ]
+    if lost:
+        lost = [Text("Says nothing here:", style="bold"), *lost, ""]
+    return Group(
+        Text(f"Critiques, week of {q.week}, population {q.population}", style="bold"),
+        Text(f"({population(q.population).description})", style="dim"),
+        "",
+        view,
+        "",
+        *lost,
+        Text(
+            f"Effect: change of log(China / US) from the naive figure to the one put right; "
+            f"{q.level:.0%} intervals, or bounds. Effects overlap: they do not add up.",
+            style="dim",
+        ),
+    )
+
+
+def critiques_json(results: list[Critiques]) -> str:
+    """Return critiques as JSON text.
+
+    Parameters
+    ----------
+    results : list of Critiques
+        One for each population.
+
+    Returns
+    -------
+    str
+        List of objects with ``population``, ``week``, ``level``, ``effects`` and ``left_out``. A
+        middle that does not exist is null; an end that nothing bounds is the text ``-inf`` or
+        ``inf``.
+    """
+    content = [
+        {
+            "population": r.question.population,
+            "week": r.question.week,
+            "level": r.question.level,
+            "effects": [
+                {
+                    name: str(x) if isinstance(x, float) and np.isinf(x) else x
+                    for name, x in record.items()
+                }
+                for record in frame_to_records(effects_frame(r.effects))
+            ],
+            "left_out": [{"mechanism": name, "reason": why} for name, why in r.left_out],
+        }
+        for r in results
+    ]
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
