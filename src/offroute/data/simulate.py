@@ -62,6 +62,8 @@ _QUALITY = {
 _STANDING = {"Amazon": -0.8, "Anthropic": 0.4, "Google": 0.5, "OpenAI": 0.4, "xAI": 0.0}
 _STANDING |= {"MiniMax": 0.3, "Moonshot": 0.3, "Tencent": -0.2, "Xiaomi": -0.2}
 _MARKET = 60e12
+#: Log odds of the panel of every segment where segments do not differ.
+_MEAN_HABIT = -4.0
 #: Chinese quality at the end of the window over the level of `_QUALITY`, in every world.
 _FINAL_GAIN = 1.6
 
@@ -98,6 +100,11 @@ class World:
         Log shift of one of the two research houses that publish Chinese totals.
     chinese_evidence : bool
         Whether anything about Chinese models is published.
+    openness, refuge, thrift : float
+        Multiples of the effects of open weights, of reluctance (Chinese models bought through the
+        panel) and of a low price on the log odds of the panel.
+    spread, habits : float
+        Multiples of the differences between labs and cells, and between segments, in these odds.
     """
 
     name: str
@@ -113,6 +120,11 @@ class World:
     stealth: float = 0.02
     contradiction: float = 0.0
     chinese_evidence: bool = True
+    openness: float = 1.0
+    refuge: float = 1.0
+    thrift: float = 1.0
+    spread: float = 1.0
+    habits: float = 1.0
 
 
 WORLDS: dict[str, World] = {
@@ -341,12 +353,14 @@ def _through_panel(
     china = np.array([g.startswith("China") for _, g, _ in cells])
     is_open = np.array([not g.endswith("closed") for _, g, _ in cells])
     habit = np.array([-5.5, -3.7, -2.4, -5.5, -3.2]) + rng.normal(0, 0.6, len(SEGMENTS))
+    habit = kind.habits * habit + (1 - kind.habits) * _MEAN_HABIT
     # A buyer who will not send data to China buys Chinese models through the panel.
     wary = np.array([1.0, 0.8, 0.6, 1.0, 0.2])
-    openness, refuge, cheap = rng.normal([0.9, 0.5, 0.2], [0.35, 0.35, 0.15])
+    effects = rng.normal([0.9, 0.5, 0.2], [0.35, 0.35, 0.15])
+    openness, refuge, cheap = effects * (kind.openness, kind.refuge, kind.thrift)
     odds = habit[:, None] + openness * is_open + refuge * china * wary[:, None]
-    odds = odds - cheap * np.log(price * 1e6) + rng.normal(0, 0.35, n_labs)[lab]
-    odds = odds + rng.normal(0, 0.3, (len(SEGMENTS), len(cells)))
+    odds = odds - cheap * np.log(price * 1e6) + kind.spread * rng.normal(0, 0.35, n_labs)[lab]
+    odds = odds + kind.spread * rng.normal(0, 0.3, (len(SEGMENTS), len(cells)))
     growth = kind.panel_growth * (1 + rng.normal(0, 0.3)) * (t - t[-1])
     path = growth[:, None] + _walk(rng, 1.0, (N_WEEKS, n_labs))[:, lab] * kind.drift
     part: FloatArray = 1 / (1 + np.exp(-(odds + path[:, None, :])))
