@@ -17,7 +17,8 @@ from offroute._checks import check_choice, check_probability
 from offroute._typing import FloatArray
 from offroute.exceptions import NotIdentified, UnknownPartition
 from offroute.inference._arrays import tails
-from offroute.inference.shares import SHARE_PARTITIONS, Volumes
+from offroute.inference.shares import SHARE_PARTITIONS, Volumes, cell_labels
+from offroute.measurement.market import Market, week_index
 
 Triple = tuple[float, float, float]
 
@@ -104,6 +105,33 @@ def china_over_us(v: Volumes, volume: FloatArray) -> FloatArray:
         )
     out: FloatArray = np.log(china / us)
     return out
+
+
+def panel_volumes(market: Market, week: str) -> Volumes:
+    """Collect the panel's own volumes of a week, as if it were the market.
+
+    Parameters
+    ----------
+    market : Market
+        The panel.
+    week : str
+        A day of the week, ISO.
+
+    Returns
+    -------
+    Volumes
+        Of the population ``panel``, with one draw: the panel itself.
+
+    Raises
+    ------
+    UnknownWeek
+        If there is no such week.
+    """
+    t = week_index(market, week)
+    X = np.append(market.X[t], market.stealth[t])
+    labels = cell_labels(market)
+    labels.loc[len(labels)] = "Stealth"
+    return Volumes("panel", str(market.weeks[t]), X, X[None], labels, 0.0)
 
 
 def pool_coverage(v: Volumes, by: Sequence[str]) -> Volumes:

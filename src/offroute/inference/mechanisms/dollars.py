@@ -219,7 +219,6 @@ def unit_effect(
     unit: str,
     *,
     evidence: tuple[str, ...],
-    on_panel: bool = False,
     level: float = 0.9,
 ) -> Effect:
     """Say what counting another unit than tokens does.
@@ -227,16 +226,13 @@ def unit_effect(
     Parameters
     ----------
     v : Volumes
-        Corrected volumes, k draws.
+        Corrected volumes, k draws, or the panel's own.
     factors : dict of str to ndarray, shape (k, C + 1)
-        As of `unit_factors`.
+        As of `unit_factors`; of the panel's own volumes any number of draws.
     unit : str
         One of `UNITS`, not tokens.
     evidence : tuple of str
         Where the factors come from.
-    on_panel : bool
-        Take the panel's own volumes; else the corrected ones, with tokens of the same market as
-        the naive figure.
     level : float
         Probability of the interval.
 
@@ -256,14 +252,13 @@ def unit_effect(
     which way a reader errs who takes tokens for the unit.
     """
     check_choice(unit, UNITS[1:], name="unit")
-    volume = np.broadcast_to(v.X, v.Y.shape) if on_panel else v.Y
-    change = china_over_us(v, factors[unit] * volume) - china_over_us(v, volume)
+    change = china_over_us(v, factors[unit] * v.Y) - china_over_us(v, v.Y)
     effect = triple(change, level)
     low, middle, high = (float(x) for x in np.exp(effect))
     return Effect(
         critique="C8",
         mechanism=f"{unit} instead of tokens",
-        population="panel" if on_panel else v.population,
+        population=v.population,
         week=v.week,
         parameter=f"{unit} per token, China over the US (ratio)",
         estimate=(low, middle, high),

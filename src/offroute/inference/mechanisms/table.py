@@ -14,6 +14,7 @@ from offroute.data import snapshot
 from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import NotIdentified
 from offroute.inference.mechanisms.concentration import app_concentration, one_app, one_model
+from offroute.inference.mechanisms.counterfactual import panel_volumes
 from offroute.inference.mechanisms.coverage import direct_purchase
 from offroute.inference.mechanisms.dollars import UNITS, check_prices, unit_effect, unit_factors
 from offroute.inference.mechanisms.effect import Effect
@@ -36,6 +37,7 @@ from offroute.measurement.composition import (
 from offroute.measurement.market import Market
 from offroute.measurement.truncation import hidden_bounds
 
+_DRAWS = 2000
 _UNIT_EVIDENCE = {
     "dollars": ("prices", "composition", "gateway"),
     "output tokens": ("composition",),
@@ -206,17 +208,28 @@ def _group(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]
     yield corrected_group(v, level=q.level)
 
 
-def _units(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+def _in_units(t: Tables, q: Question, v: Volumes, n_draws: int) -> Iterable[Effect]:
     price_sd = check_prices(t.market, t.gateway, week=q.week).sd
     factors = unit_factors(
-        t.market, t.composition, week=q.week, price_sd=price_sd, n_draws=len(v.Y), rng=0
+        t.market, t.composition, week=q.week, price_sd=price_sd, n_draws=n_draws, rng=0
     )
     for unit in UNITS[1:]:
         yield unit_effect(v, factors, unit, evidence=_UNIT_EVIDENCE[unit], level=q.level)
 
 
+def _panel_units(t: Tables, q: Question) -> Iterable[Effect]:
+    yield from _in_units(t, q, panel_volumes(t.market, q.week), _DRAWS)
+
+
+def _units(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
+    yield from _in_units(t, q, v, len(v.Y))
+
+
+def _tokenizers(t: Tables, q: Question) -> Iterable[Effect]:
+    yield tokenizers(panel_volumes(t.market, q.week), t.ledger, level=q.level)
+
+
 def _text(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
-    yield tokenizers(v, t.ledger, level=q.level)
     for part in PARTS:
         yield without_part(v, t.market, t.composition, part, level=q.level)
 
@@ -230,6 +243,8 @@ PANEL: dict[str, Panel] = {
     "C2 place of the buyers": _places,
     "C6 hosts": _hosts,
     "C7 groups of labs": _groups,
+    "C8 units on the panel": _panel_units,
+    "C10 tokenizers": _tokenizers,
     "C11 free routes": _free,
     "C11 promotion windows": _windows,
     "C11 one model": _models,
@@ -243,7 +258,7 @@ CORRECTED: dict[str, Corrected] = {
     "C2 tiers": _tiers,
     "C7 groups of labs, corrected": _group,
     "C8 units": _units,
-    "C10 text units": _text,
+    "C10 cache and reasoning": _text,
     "C14 nesting": _nesting,
 }
 
