@@ -273,7 +273,7 @@ def restatement(
         If fewer than three weeks are in both tables.
     """
     days = daily.assign(
-        week_start=daily["date"] - pd.to_timedelta(daily["date"].dt.weekday, unit="D")
+        week_start=daily["date"] - pd.to_timedelta(daily["date"].dt.day_of_week, unit="D")
     )
     whole = days.groupby("week_start")["date"].nunique() == 7  # noqa: PLR2004 - days of a week
     early = days[days["week_start"].isin(whole.index[whole])]

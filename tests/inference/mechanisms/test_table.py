@@ -1,0 +1,108 @@
+"""The table of critiques: every mechanism once, reasons for what is left out, the command."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from offroute.cli import app
+from offroute.inference.mechanisms.effect import DIRECTIONS, STRENGTHS
+from offroute.inference.mechanisms.table import (
+    CORRECTED,
+    PANEL,
+    Question,
+    Tables,
+    critiques,
+    effects_frame,
+)
+from offroute.inference.pipeline import correct, load_market
+from offroute.inference.shares import volumes
+from offroute.report.critiques import interval, number
+
+WEEK = "2026-06-01"
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def real():
+    market = load_market()
+    posterior = correct("world-external-api", weeks=(WEEK,), market=market, n_draws=600)
+    v = volumes(posterior, int(posterior.draws.weeks[0]))
+    tables = Tables(market)
+    question = Question("world-external-api", WEEK)
+    return SimpleNamespace(
+        tables=tables, fit=(posterior, v), found=critiques(tables, question, (posterior, v))
+    )
+
+
+def test_every_mechanism_speaks_of_the_week_of_june(real):
+    assert real.found.left_out == ()
+    numbers = [int(e.critique[1:]) for e in real.found.effects]
+    assert numbers == sorted(numbers)
+    assert {1, 2, 6, 7, 8, 10, 11, 12, 14} <= set(numbers)
+    assert len(real.found.effects) >= len(PANEL) + len(CORRECTED)
+
+
+def test_effects_are_in_order_and_of_known_words(real):
+    frame = effects_frame(real.found.effects)
+    assert not frame.duplicated(["critique", "mechanism", "population", "parameter"]).any()
+    assert frame["direction"].isin(DIRECTIONS).all()
+    assert frame["strength"].isin(STRENGTHS).all()
+    known = frame.dropna(subset=["low", "high"])
+    assert (known["low"] <= known["high"]).all()
+    bounds = frame[frame["strength"] == "bounds only"]
+    assert bounds["effect"].isna().all()
+    overstated = known[known["direction"] == "panel overstates China"]
+    assert (overstated["high"] < 0).all()
+    assert (frame["evidence"] != "").all()
+
+
+def test_what_says_nothing_is_listed_with_its_reason(real):
+    """Without a fit, and in a week known by lab only."""
+    bare = critiques(real.tables, Question("us-startups", WEEK), None, reason="no figure")
+    assert [why for _, why in bare.left_out] == ["no figure"] * len(CORRECTED)
+    assert {e.population for e in bare.effects} == {"panel", "us-startups"}
+    late = critiques(real.tables, Question("us-startups", "2026-09-21"), None)
+    lost = {name for name, _ in late.left_out}
+    assert {"C6 hosts", "C11 free routes", "C12 charts"} <= lost
+    assert "C11 one model" not in lost
+
+
+def test_numbers_in_words():
+    assert interval((np.nan,) * 3) == "not of one week"
+    assert interval((-np.inf, np.nan, np.inf), sign=True) == "[-inf, +inf]"
+    assert number(12345.0) == "1.2e+04"
+    assert number(1e-15) == "0.00"
+
+
+def test_the_command_prints_and_writes_the_same(tmp_path):
+    files = [tmp_path / "c.csv", tmp_path / "c.json"]
+    result = RUNNER.invoke(
+        app,
+        [
+            "critiques",
+            *("--week", WEEK, "--population", "outside-china-external-api"),
+            *("--population", "us-startups", "--csv", str(files[0]), "--json", str(files[1])),
+        ],
+    )
+    assert result.exit_code == 0, result.stderr
+    text = " ".join(result.stdout.split())
+    assert f"Critiques, week of {WEEK}, population outside-china-external-api" in text
+    assert "Says nothing here:" in text
+    frame, documents = pd.read_csv(files[0]), json.loads(files[1].read_text())
+    assert [d["population"] for d in documents] == ["outside-china-external-api", "us-startups"]
+    assert len(frame) == sum(len(d["effects"]) for d in documents)
+    assert frame["asked"].drop_duplicates().tolist() == [d["population"] for d in documents]
+    assert documents[1]["left_out"]
+    ends = {e["high"] for d in documents for e in d["effects"] if isinstance(e["high"], str)}
+    assert ends == {"inf"}
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--population", "mars"], ["--week", "1999-01-04"], ["--level", "90"]]
+)
+def test_the_command_refuses_a_wrong_call(wrong):
+    assert RUNNER.invoke(app, ["critiques", *wrong]).exit_code == 2
