@@ -10,6 +10,7 @@ from offroute.data.simulate import (
     pass_through,
     simulate_market,
 )
+from offroute.data.worlds import ONE_MECHANISM
 
 SEEDS = range(12)
 
@@ -157,3 +158,20 @@ def test_floors_and_ceilings_bound(market):
     # A restatement moves a figure by a tenth.
     assert (floors["value"] < 1.3 * floors["first_value"]).all()
     assert (ceilings["value"] > 0.7 * ceilings["first_value"]).all()
+
+
+def test_worlds_with_one_mechanism_are_biased_by_it_alone():
+    """Without any, the panel is a part of the market; with one, its sign is the mechanism's."""
+    bias = {
+        name: np.mean(
+            [
+                log_ratio(m.X[-1], m.groups) - log_ratio(m.Y[-1], m.groups)
+                for m in (simulate_market(kind, rng=seed) for seed in range(6))
+            ]
+        )
+        for name, kind in ONE_MECHANISM.items()
+    }
+    assert abs(bias["none"]) < 0.05
+    for name in ("direct-purchase", "reverse-selection", "price", "segments"):
+        assert bias[name] > 0.15, name
+    assert abs(bias["labs"]) < 0.3

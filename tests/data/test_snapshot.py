@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from offroute.data import schema
+from offroute.data import schema, schema_detail
 from offroute.data.provenance import check_hash, read_sidecar, sha256_of
 from offroute.data.snapshot import (
     SNAPSHOT_DIR,
+    load_app_models,
     load_apps,
     load_composition,
     load_daily,
     load_gateway,
+    load_hosts,
     load_models,
     load_prices,
     load_roster,
@@ -39,6 +41,8 @@ PINS = {
     "gateway": (load_gateway, schema.GATEWAY, 875, {"token_share": 38.999998}),
     "composition": (load_composition, schema.COMPOSITION, 247, {"requests": 11517811335.0}),
     "apps": (load_apps, schema.APPS, 2528, {"tokens": 2610291726760335}),
+    "hosts": (load_hosts, schema_detail.HOSTS, 666, {"share": 146.000003}),
+    "app_models": (load_app_models, schema_detail.APP_MODELS, 1598, {"tokens": 89297699402291}),
 }
 
 
