@@ -18,7 +18,7 @@ from offroute.report.files import frame_to_csv, write_atomic
 
 @app.command(
     epilog="Examples: `offroute critiques --week 2026-06-01`, `offroute critiques --week "
-    "2026-06-01 --population us-startups`, `offroute critiques --csv c.csv --json c.json`"
+    "2026-06-01 --population us-startups`, `offroute critiques --detail`, `offroute critiques --csv c.csv --json c.json`"
 )
 @refusals
 def critiques(  # numpydoc ignore=PR01
@@ -33,20 +33,23 @@ def critiques(  # numpydoc ignore=PR01
     ] = None,
     level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    detail: Annotated[
+        bool, typer.Option("--detail", help="Print the tables behind: labs, units, hosts ...")
+    ] = False,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
 ) -> None:
     """Tabulate each critique: mechanism, parameter, evidence, direction, effect and strength."""
-    from offroute.inference.mechanisms.table import (  # noqa: PLC0415 - only this command needs it
-        Question,
-        Tables,
-        effects_frame,
+    # Only this command needs these.
+    from offroute.inference.mechanisms.detail import detail_tables  # noqa: PLC0415
+    from offroute.inference.mechanisms.table import Question, Tables, effects_frame  # noqa: PLC0415
+    from offroute.inference.mechanisms.table import critiques as ask  # noqa: PLC0415
+    from offroute.report.critiques import (  # noqa: PLC0415
+        critiques_json,
+        critiques_view,
+        detail_view,
     )
-    from offroute.inference.mechanisms.table import (  # noqa: PLC0415 - as above
-        critiques as ask,
-    )
-    from offroute.report.critiques import critiques_json, critiques_view  # noqa: PLC0415 - as above
 
     check_probability(level, name="level")
     names = population or list(DEFAULT_POPULATIONS)
@@ -55,7 +58,7 @@ def critiques(  # numpydoc ignore=PR01
     market = load_market(data)
     day = latest_full_week(market) if week is None else week
     monday = str(market.weeks[week_index(market, day)])
-    tables, results = Tables(market, data), []
+    tables, results, details = Tables(market, data), [], []
     for name in names:
         identified = identify_population(name, week=day, market=market, data_dir=data)
         fit = None
@@ -66,12 +69,15 @@ def critiques(  # numpydoc ignore=PR01
             v = volumes(posterior, int(posterior.draws.weeks[0]))
             check_level(v, level)
             fit = posterior, v
-        results.append(ask(tables, Question(name, monday, level), fit, reason=identified.reason))
+        question = Question(name, monday, level)
+        results.append(ask(tables, question, fit, reason=identified.reason))
+        details.append(detail_tables(tables, question, fit) if detail else {})
     frames = [effects_frame(r.effects).assign(asked=r.question.population) for r in results]
     contents = {
         json_file: critiques_json(results),
         csv_file: frame_to_csv(pd.concat(frames, ignore_index=True)),
     }
     write_atomic({path: text for path, text in contents.items() if path is not None})
-    for result in results:
+    for result, behind in zip(results, details, strict=True):
         console().print(critiques_view(result))
+        console().print(detail_view(behind))

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +14,12 @@ from offroute.measurement.populations import population
 from offroute.report.files import frame_to_records
 
 _MANY = 3
+#: Columns of tokens, by table.
+_TOKENS = {
+    "coverage by lab": ("panel",),
+    "hosts": ("tokens",),
+    "promotions": ("free", "before", "after"),
+}
 _DUST, _SMALL, _LARGE = 1e-12, 0.01, 1000.0
 
 
@@ -150,6 +157,41 @@ def critiques_view(found: Critiques) -> RenderableType:
             style="dim",
         ),
     )
+
+
+def detail_view(tables: dict[str, pd.DataFrame]) -> RenderableType:
+    """Lay out the tables behind the critiques.
+
+    Parameters
+    ----------
+    tables : dict of str to pandas.DataFrame
+        As of `offroute.inference.mechanisms.detail.detail_tables`.
+
+    Returns
+    -------
+    rich renderable
+        One table after another; tokens in trillions.
+    """
+    parts: list[RenderableType] = []
+    for name, frame in tables.items():
+        tokens = _TOKENS.get(name, ())
+        view = Table(box=None, pad_edge=False, header_style="bold")
+        for column in frame.columns:
+            numeric = pd.api.types.is_numeric_dtype(frame[column])
+            title = f"{column} (T)" if column in tokens else str(column)
+            view.add_column(title, justify="right" if numeric else "left", overflow="fold")
+        for _, row in frame.iterrows():
+            view.add_row(*(_cell(row[c], tokens=c in tokens) for c in frame.columns))
+        parts += [Text(name.capitalize(), style="bold"), view, ""]
+    return Group(*parts)
+
+
+def _cell(value: object, *, tokens: bool) -> str:
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}"
+    if not isinstance(value, float):
+        return str(value)
+    return number(value / 1e12 if tokens else value)
 
 
 def critiques_json(results: list[Critiques]) -> str:

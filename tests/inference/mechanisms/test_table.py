@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from offroute.cli import app
+from offroute.inference.mechanisms.detail import detail_tables
 from offroute.inference.mechanisms.effect import DIRECTIONS, STRENGTHS
 from offroute.inference.mechanisms.table import (
     CORRECTED,
@@ -71,6 +72,20 @@ def test_what_says_nothing_is_listed_with_its_reason(real):
     assert "C11 one model" not in lost
 
 
+def test_tables_behind_are_those_of_the_week(real):
+    q = real.found.question
+    whole = detail_tables(real.tables, q, real.fit)
+    assert list(whole) == ["coverage by lab", "tiers", "prices", "units", "hosts", "promotions"]
+    share = whole["units"].groupby("unit")["naive"].sum()
+    # Medians of shares need not add up to one exactly.
+    np.testing.assert_allclose(share, 1.0, atol=0.02)
+    late = detail_tables(real.tables, Question("us-startups", "2026-09-21"), None)
+    assert "hosts" not in late
+    assert "units" not in late
+    early = detail_tables(real.tables, Question("us-startups", "2025-03-03"), None)
+    assert "prices" not in early
+
+
 def test_numbers_in_words():
     assert interval((np.nan,) * 3) == "not of one week"
     assert interval((-np.inf, np.nan, np.inf), sign=True) == "[-inf, +inf]"
@@ -86,12 +101,15 @@ def test_the_command_prints_and_writes_the_same(tmp_path):
             "critiques",
             *("--week", WEEK, "--population", "outside-china-external-api"),
             *("--population", "us-startups", "--csv", str(files[0]), "--json", str(files[1])),
+            "--detail",
         ],
     )
     assert result.exit_code == 0, result.stderr
     text = " ".join(result.stdout.split())
     assert f"Critiques, week of {WEEK}, population outside-china-external-api" in text
     assert "Says nothing here:" in text
+    for name in ("Coverage by lab", "Tiers", "Units", "Hosts", "Prices", "Promotions"):
+        assert name in text
     frame, documents = pd.read_csv(files[0]), json.loads(files[1].read_text())
     assert [d["population"] for d in documents] == ["outside-china-external-api", "us-startups"]
     assert len(frame) == sum(len(d["effects"]) for d in documents)
