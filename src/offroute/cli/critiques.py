@@ -18,7 +18,8 @@ from offroute.report.files import frame_to_csv, write_atomic
 
 @app.command(
     epilog="Examples: `offroute critiques --week 2026-06-01`, `offroute critiques --week "
-    "2026-06-01 --population us-startups`, `offroute critiques --detail`, `offroute critiques --csv c.csv --json c.json`"
+    "2026-06-01 --population us-startups`, `offroute critiques --detail`, `offroute critiques "
+    "--csv c.csv --json c.json`"
 )
 @refusals
 def critiques(  # numpydoc ignore=PR01
