@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from offroute.estimators.prior import NEUTRAL
-from offroute.estimators.switches import MECHANISMS, switch, switch_prior
+from offroute.estimators.switches import EVIDENCE, MECHANISMS, SELECTION, switch, switch_prior
 from offroute.estimators.synthesis import synthesise
 from offroute.exceptions import UsageError
 from offroute.inference.mechanisms.counterfactual import china_over_us
@@ -62,6 +62,13 @@ def test_any_mechanism_but_one_gives_a_whole_market(market, benchmarks, mechanis
     assert (v.Y >= v.X).all()
     share = v.Y / v.Y.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(share.sum(axis=1), 1.0, rtol=1e-12)
+
+
+def test_the_road_from_panel_to_market_starts_at_the_panel(market, benchmarks):
+    """In the anchor week, with time and error on and nothing else, the ratio is the panel's."""
+    assert {*EVIDENCE, *SELECTION} == set(MECHANISMS)
+    v = volumes(fit(market, benchmarks, EVIDENCE, week=market.anchor), market.anchor)
+    np.testing.assert_allclose(china_over_us(v, v.Y), float(china_over_us(v, v.X)), atol=JITTER)
 
 
 def test_a_mechanism_off_has_no_trace_in_the_draws(market, benchmarks):

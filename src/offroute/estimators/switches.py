@@ -23,7 +23,8 @@ MECHANISMS: dict[str, tuple[str, str]] = {
     "reverse-selection": ("Chinese models have a coverage of their own", "that of US models"),
     "labs": ("labs of a group differ in coverage", "they do not"),
     "tiers": ("the mix of tiers elsewhere is its own", "it is the panel's"),
-    "pass-through": ("a surge on the panel happens in part elsewhere", "in full, that week"),
+    "smoothing": ("volume elsewhere follows the panel of past weeks", "that of the week itself"),
+    "pass-through": ("a surge on the panel happens in part elsewhere", "in full"),
     "drift": ("the coverage of a lab drifts", "it is constant in time"),
     "unseen-labs": ("labs that the panel hardly shows are in the market", "they are not"),
     "common-mode": ("figures about one country's labs share an error", "they do not"),
@@ -31,6 +32,11 @@ MECHANISMS: dict[str, tuple[str, str]] = {
     "scope": ("figures speak of other buyers and channels, by known factors", "of the population"),
     "nesting": ("figures contain the panel's own tokens", "they do not"),
 }
+#: Mechanisms of time and error: without them figures of different weeks contradict each other, so
+#: that a split of the road from panel to market keeps them on.
+EVIDENCE = ("pass-through", "drift", "common-mode", "shared-bias", "scope", "nesting")
+#: The others, by which the market differs from the panel in one week.
+SELECTION = tuple(name for name in MECHANISMS if name not in EVIDENCE)
 #: Part of the panel that stands for a lab without tokens, so that logarithms exist.
 _NOTHING = 1e-9
 #: A cell whose smoothed volume is this many times its own is a stand-in or a floor.
@@ -139,15 +145,16 @@ def switch(
 
     Notes
     -----
-    Without ``pass-through`` the off-platform volume is anchored to the panel of the same week, not
-    to its smoothed self. Without ``unseen-labs`` figures about such labs alone are left out.
-    Without ``scope`` and ``nesting`` the figures keep their own errors and lose their factors.
+    With the mechanisms of `SELECTION` off and those of `EVIDENCE` on, the ratio is the panel's own
+    in the anchor week; elsewhere the pass-through moves it. Without ``unseen-labs`` figures about
+    such labs alone are left out. Without ``scope`` and ``nesting`` the figures keep their own
+    errors and lose their factors.
     """
     on = _checked(mechanisms)
     unseen = _unseen(market)
     Xs = market.Xs.copy()
     nothing = _NOTHING * market.X.sum(axis=1, keepdims=True)
-    if "pass-through" not in on:
+    if "smoothing" not in on:
         Xs = np.where(unseen, Xs, np.maximum(market.X, nothing))
     b = benchmarks
     if "unseen-labs" not in on:
