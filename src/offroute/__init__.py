@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from offroute.data.cells import CellTable, collapse
     from offroute.data.log_formats import read_log
     from offroute.data.snapshot import (
+        load_app_models,
         load_apps,
         load_composition,
         load_crosswalk,
         load_daily,
         load_gateway,
+        load_hosts,
         load_ledger,
         load_models,
         load_prices,
@@ -49,11 +51,13 @@ if TYPE_CHECKING:
     from offroute.estimators.rectifier import rectify
     from offroute.estimators.reference import target_from_reference
     from offroute.estimators.soft_calibration import soft_calibrate
+    from offroute.estimators.switches import MECHANISMS
     from offroute.estimators.synthesis import Posterior
     from offroute.estimators.weights import balance_table, summarise_weights, trim_weights
     from offroute.exceptions import OffrouteError
     from offroute.inference.comparison import compare_estimators
     from offroute.inference.estimate import infer
+    from offroute.inference.mechanisms.coverage import coverage_by_lab
     from offroute.inference.overturn import overturn
     from offroute.inference.paths import ratio_series, share_series
     from offroute.inference.pipeline import correct, load_market
@@ -73,11 +77,13 @@ __version__ = "0.1.0"
 _GROUPS = {
     # tables
     "offroute.data.snapshot": (
+        "load_app_models",
         "load_apps",
         "load_composition",
         "load_crosswalk",
         "load_daily",
         "load_gateway",
+        "load_hosts",
         "load_ledger",
         "load_models",
         "load_prices",
@@ -94,10 +100,12 @@ _GROUPS = {
     "offroute.measurement.populations": ("POPULATIONS",),
     # estimates
     "offroute.estimators.prior": ("INFORMED", "NEUTRAL", "Prior"),
+    "offroute.estimators.switches": ("MECHANISMS",),
     "offroute.estimators.synthesis": ("Posterior",),
     "offroute.inference.pipeline": ("correct", "load_market"),
     # what follows from them
     "offroute.inference.shares": ("Contest", "Volumes", "contest", "share_table", "volumes"),
+    "offroute.inference.mechanisms.coverage": ("coverage_by_lab",),
     "offroute.inference.paths": ("ratio_series", "share_series"),
     "offroute.inference.summary": ("answer_table",),
     "offroute.inference.trends": ("trend_report",),
@@ -157,11 +165,13 @@ _GROUPS = {
 _HOME = {name: module for module, names in _GROUPS.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - grouped as above
+    "load_app_models",
     "load_apps",
     "load_composition",
     "load_crosswalk",
     "load_daily",
     "load_gateway",
+    "load_hosts",
     "load_ledger",
     "load_models",
     "load_prices",
@@ -178,6 +188,7 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "INFORMED",
     "NEUTRAL",
     "Prior",
+    "MECHANISMS",
     "Posterior",
     "correct",
     "load_market",
@@ -186,6 +197,7 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "contest",
     "share_table",
     "volumes",
+    "coverage_by_lab",
     "ratio_series",
     "share_series",
     "answer_table",
