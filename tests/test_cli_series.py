@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from offroute.cli import app
-from offroute.inference.mechanisms import MECHANISMS
+from offroute.inference.mechanism_steps import MECHANISMS
 
 RUNNER = CliRunner()
 

@@ -11,7 +11,7 @@ from offroute.data.snapshot import load_models, load_usage
 from offroute.estimators.linearise import error_covariance
 from offroute.estimators.synthesis import synthesise
 from offroute.exceptions import UnknownWeek
-from offroute.inference.mechanisms import CHART, MECHANISMS, mechanism_steps
+from offroute.inference.mechanism_steps import CHART, MECHANISMS, mechanism_steps
 from offroute.inference.overturn import (
     contour_frame,
     contour_of,

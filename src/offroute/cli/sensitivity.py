@@ -11,7 +11,7 @@ from offroute._checks import check_probability
 from offroute.cli.app import Csv, Data, Json, One, app, console, refusals
 from offroute.data.snapshot import load_models, load_usage, sidecar_of
 from offroute.inference.information import value_of_information
-from offroute.inference.mechanisms import mechanism_steps
+from offroute.inference.mechanism_steps import mechanism_steps
 from offroute.inference.overturn import contour_frame, contour_of, overturn
 from offroute.inference.pipeline import correct as correct_population
 from offroute.inference.pipeline import load_market

@@ -169,7 +169,7 @@ def steps_frame(steps: Waterfall) -> pd.DataFrame:
     Parameters
     ----------
     steps : Waterfall
-        As `offroute.inference.mechanisms.mechanism_steps` returns it.
+        As `offroute.inference.mechanism_steps.mechanism_steps` returns it.
 
     Returns
     -------
