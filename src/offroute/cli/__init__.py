@@ -13,7 +13,8 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 # Each module registers its command; this is their order in `--help`.
 from offroute.cli import correct, summary, series, trend, sensitivity, bounds  # isort: skip
-from offroute.cli import diagnose, estimators, audit, ledger, report, refresh, cells  # isort: skip
+from offroute.cli import critiques, diagnose, estimators, audit, ledger, report  # isort: skip
+from offroute.cli import cells, refresh  # isort: skip
 from offroute.cli.app import app
 
 __all__ = [
