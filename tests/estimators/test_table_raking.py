@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offroute.estimators.table_raking import rake_noisy, rake_table
 from offroute.exceptions import InfeasibleMargins, InvalidValue, NotConverged
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10**6), shape=st.tuples(st.integers(2, 4), st.integers(2, 4)))
 def test_margins_are_met_and_odds_ratios_kept(seed, shape):
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -25,6 +25,7 @@ from offroute.inference.mechanisms.segments import margin_bounds, poststratify_s
 from offroute.inference.shares import volumes
 
 
+@settings(deadline=None)
 @given(
     share=st.floats(0.01, 0.99),
     r=st.lists(st.floats(0.0, 1.0), min_size=2, max_size=5),
@@ -95,6 +96,7 @@ def test_poststratification_refuses_wrong_input(change):
         poststratify_share(**(plain | change))
 
 
+@settings(deadline=None)
 @given(
     china=st.integers(1, 60), us=st.integers(1, 60), rest=st.integers(0, 60), r=st.floats(0.05, 1.0)
 )

@@ -101,7 +101,10 @@ def test_cells_of_a_lab_share_their_error(real):
 def test_unit_shares_of_a_known_market(real):
     """Prices without error: the dollar share is that of price times tokens."""
     t = int(np.flatnonzero(real.market.weeks == np.datetime64(WEEK))[0])
-    exact = {"tokens": np.ones((1, 56)), "dollars": np.append(real.market.price[t], 0.0)[None]}
+    exact = {
+        "tokens": np.ones((1, len(real.v.X))),
+        "dollars": np.append(real.market.price[t], 0.0)[None],
+    }
     table = shares_by_unit(real.v, exact).set_index(["unit", "class"])
     spend = real.market.X[t] * real.market.price[t]
     expected = spend[real.market.is_china].sum() / spend.sum()

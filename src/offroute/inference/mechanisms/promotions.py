@@ -192,7 +192,8 @@ def window_pass_through(
             rule="at least three are needed",
             next_step="Lower the least volume of a window.",
         )
-    low, middle, high = np.quantile(known["pass_through"], [(1 - level) / 2, 0.5, (1 + level) / 2])
+    q = np.quantile(known["pass_through"], [(1 - level) / 2, 0.5, (1 + level) / 2])
+    low, middle, high = np.round(q, _DIGITS) + 0.0
     return Effect(
         critique="C11",
         mechanism="what a free window leaves behind",
