@@ -36,7 +36,6 @@ class ConditionalErrors:
         Exact rows of the benchmarks.
     residual, sd : ndarray, shape (k, n)
         Residual given the others, and its standard deviation.
-        Log density ratio of an unreliable to a reliable family; minus infinity for share tables.
     """
 
     rows: IntArray
