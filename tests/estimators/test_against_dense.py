@@ -30,7 +30,7 @@ from offroute.measurement.market import GROUPS
 # Mode of two different optimisers, in standard deviations of the prior.
 MODE = 1e-5
 # Few adaptive nodes of the scales against many, in log evidence.
-QUADRATURE = 0.02
+QUADRATURE = 0.05
 # Sampler tolerance of the acceptance cases.
 SAMPLER = 0.02
 # Standard errors of Monte Carlo that a mean or a quantile may be off.
