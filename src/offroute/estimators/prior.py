@@ -42,7 +42,8 @@ class Prior:
     omega : float
         Half-normal scale of the bias shared by a family of sources.
     s_cm : float
-        Bias common to all disclosures about one country's labs (what counts as a token).
+        Bias common to all disclosures about one country's labs (what counts as a token): its 90 %
+        range holds a factor of two either way.
     flat : float
         Scale of the unknown multiplier of a share table: large, so that only ratios speak.
     tail_p, tail_scale : float
@@ -73,7 +74,7 @@ class Prior:
     quiet: float = 0.01
     s_rw: float = 0.15
     omega: float = 0.3
-    s_cm: float = 0.35
+    s_cm: float = 0.45
     flat: float = 6.0
     tail_p: float = 0.0
     tail_scale: float = 2.0
