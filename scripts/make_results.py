@@ -1,6 +1,8 @@
-"""Write results/ from the shipped snapshot; with --check, fail if the committed files differ.
+"""Write results/ from the shipped snapshot and studies/; with --check, fail on a stale number.
 
-Every number of README.md and of the Estimates in CHANGELOG.md is read from these files.
+Every number of README.md, of the Estimates in CHANGELOG.md and of the paper is read from these
+files. The check compares hashes of all that went in and came out, and recomputes a small part; if
+the code has changed since, it recomputes everything.
 """
 
 # ruff: noqa: E402 - the number of threads must be set before numpy is imported
@@ -11,92 +13,56 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 
 import argparse
+import hashlib
 import json
 import math
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
-import offroute
-from offroute.data.snapshot import SNAPSHOT_DIR, load_crosswalk, load_models, sidecar_of
-from offroute.inference.paths import ratio_series
-from offroute.measurement.audit import first_lasting, press_check, spells
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from results_answers import (
+    answer,
+    corrected,
+    lab_coverage,
+    ledger_use,
+    one_week,
+    over_time,
+    unidentified,
+)
+from results_common import (
+    CHART_WEEK,
+    N_DRAWS,
+    POPULATIONS,
+    ROOT,
+    SEED,
+    inputs,
+    provenance,
+)
+from results_overturn import bounds, self_hosting, sensitivity, steps, tipping, trends
+from results_studies import calibration_of_simulation, held_out, pass_through, validation
+
+from offroute.data.snapshot import load_models, load_usage
+from offroute.inference.pipeline import correct, load_market
+from offroute.measurement.audit import audit_weeks, first_lasting, press_check, spells
 from offroute.measurement.market import latest_full_week
 from offroute.report.files import frame_to_csv, frame_to_records, write_atomic
 
-ROOT = Path(__file__).resolve().parent.parent
-POPULATIONS = ("outside-china-external-api", "world-external-api", "world-all-uses")
-WEEKS = ("2026-02-09", "2026-06-01")
-SEED, N_DRAWS, LEVEL = 0, 4000, 0.9
 TOLERANCE = 1e-6
 """Relative: another machine's BLAS adds in another order."""
-
-
-def provenance() -> dict[str, object]:
-    """Return what the numbers were made with; no clock, so that a rerun is byte-identical."""
-    sidecars = [sidecar_of(path.stem) for path in sorted(SNAPSHOT_DIR.glob("*.json"))]
-    return {
-        "command": "python scripts/make_results.py",
-        "offroute": offroute.__version__,
-        "date": sidecar_of("usage").as_of,
-        "data": {s.name: {"as_of": s.as_of, "sha256": s.sha256} for s in sidecars},
-        "citation": sidecar_of("usage").citation,
-        "seed": SEED,
-        "n_draws": N_DRAWS,
-        "level": LEVEL,
-        "prior": offroute.NEUTRAL.name,
-        "unit": "tokens a week; shares and coverage as fractions; intervals low, median, high",
-    }
-
-
-def corrected(market: offroute.Market) -> tuple[dict[str, object], pd.DataFrame]:
-    """Return the main job by population and week, and its share tables."""
-    results: dict[str, object] = {}
-    tables = []
-    latest = latest_full_week(market)
-    for population in POPULATIONS:
-        weeks = {}
-        for week in (*WEEKS, latest):
-            posterior = offroute.correct(
-                population, weeks=(week,), n_draws=N_DRAWS, rng=SEED, market=market
-            )
-            v = offroute.volumes(posterior, int(posterior.draws.weeks[0]))
-            shares = {
-                by: offroute.share_table(v, by=by, level=LEVEL) for by in ("group", "origin", "lab")
-            }
-            tables += [
-                table.assign(population=population, week_start=week, by=by)
-                for by, table in shares.items()
-            ]
-            weeks[week] = {
-                "contest": asdict(offroute.contest(v, level=LEVEL)),
-                "shares": {
-                    by: {r.pop("class"): r for r in frame_to_records(shares[by])}
-                    for by in ("group", "origin")
-                },
-                "weeks_since_last_benchmark": v.stale,
-                "extrapolated": v.extrapolated,
-                "benchmarks": len(posterior.benchmarks),
-                "families": len(posterior.benchmarks.families),
-                "effective_draws": posterior.ess,
-                "k_hat": posterior.k_hat,
-            }
-        results[population] = weeks
-    frame = pd.concat(tables, ignore_index=True)
-    keys = ["population", "week_start", "by"]
-    return {"latest": latest, "weeks": results}, frame[
-        keys + [c for c in frame.columns if c not in keys]
-    ]
+PROBE = POPULATIONS[1]
+"""Population whose answer in the chart's week every check recomputes."""
 
 
 def audited(table: pd.DataFrame) -> dict[str, object]:
-    """Return the press check and the weeks in which China leads."""
+    """Return the press check, the weeks in which China leads, and the chart's week."""
     lasting = first_lasting(table["week_start"], table["leads"])
     return {
         "press": frame_to_records(press_check(table)),
         "leads_for_good_from": None if lasting is None else f"{lasting:%Y-%m-%d}",
+        "chart_week": frame_to_records(table[table["week_start"] == CHART_WEEK])[0],
         "spells": {
             flag: [
                 [f"{a:%Y-%m-%d}", f"{b:%Y-%m-%d}"]
@@ -107,52 +73,131 @@ def audited(table: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def used_of_ledger(market: offroute.Market) -> dict[str, object]:
-    """Return how many rows of the ledger speak of each population, and why the others do not."""
-    rows, crosswalk = offroute.load_ledger(), load_crosswalk()
-    built = {
-        p: offroute.build_benchmarks(rows, crosswalk, market, population=p) for p in POPULATIONS
+def quick() -> tuple[dict[str, object], dict[str, pd.DataFrame]]:
+    """Return the parts that are computed in a moment."""
+    audit = audit_weeks(load_usage(), load_models())
+    coverage, coverage_rows = validation()
+    evidence, evidence_rows = held_out()
+    document = {
+        "audit": audited(audit),
+        "validation": coverage,
+        "sbc": calibration_of_simulation(),
+        "held_out": evidence,
+        "pass_through": pass_through(),
     }
-    return {
-        "rows": len(rows),
-        "likelihood": int((rows["use"] == "likelihood").sum()),
-        "benchmarks": {p: len(b) for p, b in built.items()},
-        "not_used": {
-            reason: int(n)
-            for reason, n in rows.loc[rows["use"] == "context", "reason"].value_counts().items()
-        },
-    }
+    return document, {"audit": audit, "validation": coverage_rows, "held_out": evidence_rows}
 
 
-def build() -> dict[str, str]:
-    """Return the text of every file of results/ by its name."""
-    market = offroute.load_market()
-    audit = offroute.audit_weeks(offroute.load_usage(), load_models())
-    main, shares = corrected(market)
-    paths = pd.concat(
-        [
-            ratio_series(
-                offroute.correct(p, n_draws=N_DRAWS, rng=SEED, market=market),
-                market.is_china,
-                market.is_us,
-                level=LEVEL,
-            ).dropna(subset=["observed"])
-            for p in POPULATIONS
-        ],
-        ignore_index=True,
-    )
+def build() -> tuple[dict[str, object], dict[str, str]]:
+    """Return the document and the text of every table of results/ by its name."""
+    market = load_market()
+    fast, tables = quick()
+    main_job, more, of_chart = corrected(market)
+    everywhen = {p: correct(p, n_draws=N_DRAWS, rng=SEED, market=market) for p in POPULATIONS}
+    leads, series = over_time(everywhen)
+    tables |= more | series
+    tables["labs"] = lab_coverage(market, more["shares"], CHART_WEEK)
+    tables["steps"] = steps(of_chart, tables["audit"])
+    tables["tipping"] = tipping(of_chart)
+    tables["bounds"], panel_bounds = bounds(market, of_chart, tables["audit"])
+    moved, tables["scenarios"] = sensitivity(of_chart)
     document = {
         "provenance": provenance(),
-        "correct": main,
-        "audit": audited(audit),
-        "ledger": used_of_ledger(market),
+        "correct": main_job,
+        **fast,
+        "ledger": ledger_use(market),
+        "leads": leads,
+        "steps": by_population(tables["steps"], "mechanism"),
+        "units": {
+            population: {
+                week: {r.pop("unit"): r for r in frame_to_records(part)}
+                for week, part in frame.groupby("week_start")
+            }
+            for population, frame in tables["units"].groupby("population")
+        },
+        "panel_bounds": panel_bounds,
+        "bounds": by_population(tables["bounds"], "assumption"),
+        "sensitivity": moved,
+        "scenarios": by_population(tables["scenarios"], "scenario"),
+        "trend": trends(everywhen),
+        "self_hosting": self_hosting(of_chart[PROBE]),
+        "unidentified": unidentified(market),
     }
+    return document, {f"{name}.csv": frame_to_csv(table) for name, table in tables.items()}
+
+
+def by_population(table: pd.DataFrame, key: str) -> dict[str, object]:
+    """Return the rows of a table by population and name, for a document."""
     return {
-        "results.json": json.dumps(document, indent=1, allow_nan=False) + "\n",
-        "shares.csv": frame_to_csv(shares),
-        "weekly.csv": frame_to_csv(paths),
-        "audit.csv": frame_to_csv(audit),
+        str(population): {str(r.pop(key)): r for r in frame_to_records(part)}
+        for population, part in table.groupby("population")
     }
+
+
+def sealed(document: dict[str, object], tables: dict[str, str]) -> str:
+    """Return the document with the hashes of all that went in and came out."""
+    body = json.dumps(document, indent=1, allow_nan=False)
+    seal = {
+        "inputs": inputs(),
+        "outputs": {
+            "results.json": hashlib.sha256(body.encode()).hexdigest(),
+            **{n: hashlib.sha256(t.encode()).hexdigest() for n, t in sorted(tables.items())},
+        },
+    }
+    return json.dumps({**document, "seal": seal}, indent=1, allow_nan=False) + "\n"
+
+
+def broken(folder: Path) -> list[str]:
+    """Return the files that are not as they were written."""
+    found = json.loads((folder / "results.json").read_text())
+    seal = found.pop("seal")
+    body = json.dumps(found, indent=1, allow_nan=False)
+    out = []
+    for name, digest in seal["outputs"].items():
+        path = folder / name
+        if not path.is_file():
+            out.append(f"{name}: no such file")
+            continue
+        content = body.encode() if name == "results.json" else path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            out.append(f"{name}: changed by hand")
+    return out
+
+
+def changed(folder: Path) -> list[str]:
+    """Return what went into the files and is different now."""
+    old = json.loads((folder / "results.json").read_text())["seal"]["inputs"]
+    new = inputs()
+    return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+
+def probe(folder: Path) -> list[str]:
+    """Recompute what is cheap, and one answer, and return where it differs."""
+    stored = json.loads((folder / "results.json").read_text())
+    fast, tables = quick()
+    market = load_market()
+    found, _ = answer(*one_week(PROBE, CHART_WEEK, market))
+    fast["ledger"] = ledger_use(market)
+    # Through JSON, so that both sides are of the same types.
+    fast = json.loads(json.dumps(fast, allow_nan=False))
+    out = [d for key, part in fast.items() for d in drift(stored[key], part, key)]
+    kept = stored["correct"]["weeks"][PROBE][CHART_WEEK]
+    out += drift(kept, json.loads(json.dumps(found)), f"correct/{PROBE}/{CHART_WEEK}")
+    if stored["correct"]["latest"] != latest_full_week(market):
+        out.append("correct/latest: another week is the latest now")
+    return out + compare(folder, {f"{n}.csv": frame_to_csv(t) for n, t in tables.items()})
+
+
+def compare(folder: Path, texts: dict[str, str]) -> list[str]:
+    """Return where files differ from texts by more than the tolerance."""
+    found = []
+    for name, text in texts.items():
+        path = folder / name
+        if path.is_file():
+            found += drift(parsed(name, path.read_text()), parsed(name, text), name)
+        else:
+            found.append(f"{name}: no such file")
+    return found
 
 
 def drift(old: object, new: object, where: str = "") -> list[str]:
@@ -184,23 +229,32 @@ def parsed(name: str, text: str) -> object:
     return [[_cell(cell) for cell in line.split(",")] for line in text.splitlines()]
 
 
+def check(folder: Path) -> list[str]:
+    """Return what is stale: by hashes and a probe, or by all numbers if the inputs changed."""
+    found = broken(folder)
+    news = [] if found else changed(folder)
+    if found or not news:
+        return found or probe(folder)
+    print(f"changed since results/ was made: {', '.join(news)}; recomputing all", file=sys.stderr)
+    document, tables = build()
+    stored = json.loads((folder / "results.json").read_text())
+    stored.pop("seal")
+    plain = json.loads(json.dumps(document, allow_nan=False))
+    return drift(stored, plain, "results.json") + compare(folder, tables)
+
+
 def main() -> int:
     """Write the files, or compare them; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     parser.add_argument("--folder", type=Path, default=ROOT / "results", help="default: results/")
     options = parser.parse_args()
-    texts = build()
     if not options.check:
+        document, tables = build()
+        texts = {**tables, "results.json": sealed(document, tables)}
         write_atomic({options.folder / name: text for name, text in texts.items()})
         return 0
-    found = []
-    for name, text in texts.items():
-        path = options.folder / name
-        if not path.is_file():
-            found.append(f"{name}: no such file")
-            continue
-        found += drift(parsed(name, path.read_text()), parsed(name, text), name)
+    found = check(options.folder)
     for line in found[:20]:
         print(line, file=sys.stderr)
     if found:
