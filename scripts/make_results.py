@@ -38,6 +38,7 @@ from results_common import (
     POPULATIONS,
     ROOT,
     SEED,
+    finite,
     inputs,
     provenance,
 )
@@ -123,7 +124,7 @@ def build() -> tuple[dict[str, object], dict[str, str]]:
         "self_hosting": self_hosting(of_chart[PROBE]),
         "unidentified": unidentified(market),
     }
-    return document, {f"{name}.csv": frame_to_csv(table) for name, table in tables.items()}
+    return finite(document), {f"{name}.csv": frame_to_csv(table) for name, table in tables.items()}
 
 
 def by_population(table: pd.DataFrame, key: str) -> dict[str, object]:
@@ -179,10 +180,10 @@ def probe(folder: Path) -> list[str]:
     found, _ = answer(*one_week(PROBE, CHART_WEEK, market))
     fast["ledger"] = ledger_use(market)
     # Through JSON, so that both sides are of the same types.
-    fast = json.loads(json.dumps(fast, allow_nan=False))
+    fast = json.loads(json.dumps(finite(fast), allow_nan=False))
     out = [d for key, part in fast.items() for d in drift(stored[key], part, key)]
     kept = stored["correct"]["weeks"][PROBE][CHART_WEEK]
-    out += drift(kept, json.loads(json.dumps(found)), f"correct/{PROBE}/{CHART_WEEK}")
+    out += drift(kept, json.loads(json.dumps(finite(found))), f"correct/{PROBE}/{CHART_WEEK}")
     if stored["correct"]["latest"] != latest_full_week(market):
         out.append("correct/latest: another week is the latest now")
     return out + compare(folder, {f"{n}.csv": frame_to_csv(t) for n, t in tables.items()})

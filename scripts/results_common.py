@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import math
 import sys
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def provenance() -> dict[str, object]:
     }
 
 
+def finite(x: object) -> object:
+    """Return a document whose infinite and missing numbers are null, as JSON has it."""
+    if isinstance(x, dict):
+        return {key: finite(value) for key, value in x.items()}
+    if isinstance(x, list | tuple):
+        return [finite(value) for value in x]
+    return None if isinstance(x, float) and not math.isfinite(x) else x
+
+
 def code_only(source: str) -> str:
     """Return a module without docstrings, comments and blank lines, the same on every Python."""
     tree = ast.parse(source)
@@ -50,7 +60,7 @@ def code_only(source: str) -> str:
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
                 skip |= set(range(statement.lineno, statement.end_lineno + 1))
     lines = enumerate(source.splitlines(), start=1)
-    kept = [line.rstrip() for n, line in lines if n not in skip and not line.strip()[:1] == "#"]
+    kept = [line.rstrip() for n, line in lines if n not in skip and line.strip()[:1] != "#"]
     return "\n".join(line for line in kept if line)
 
 
