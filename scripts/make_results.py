@@ -42,7 +42,15 @@ from results_common import (
     inputs,
     provenance,
 )
-from results_overturn import bounds, self_hosting, sensitivity, steps, tipping, trends
+from results_overturn import (
+    bounds,
+    critique_table,
+    self_hosting,
+    sensitivity,
+    steps,
+    tipping,
+    trends,
+)
 from results_studies import calibration_of_simulation, held_out, pass_through, validation
 
 from offroute.data.snapshot import load_models, load_usage
@@ -102,12 +110,14 @@ def build() -> tuple[dict[str, object], dict[str, str]]:
     tables["tipping"] = tipping(of_chart)
     tables["bounds"], panel_bounds = bounds(market, of_chart, tables["audit"])
     moved, tables["scenarios"] = sensitivity(of_chart)
+    undecided, tables["critiques"] = critique_table(of_chart)
     document = {
         "provenance": provenance(),
         "correct": main_job,
         **fast,
         "ledger": ledger_use(market),
         "leads": leads,
+        "critiques_undecided": undecided,
         "steps": by_population(tables["steps"], "mechanism"),
         "units": {
             population: {

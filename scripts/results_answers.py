@@ -6,16 +6,25 @@ import numpy as np
 import pandas as pd
 from results_common import CHART_WEEK, LEVEL, N_DRAWS, POPULATIONS, SEED, WEEKS
 
-from offroute.data.snapshot import load_composition, load_crosswalk, load_ledger, load_models
+from offroute.data.snapshot import (
+    load_composition,
+    load_crosswalk,
+    load_gateway,
+    load_ledger,
+    load_models,
+)
 from offroute.estimators.synthesis import Posterior
 from offroute.inference.crossing import Crossing, crossing_quantile
 from offroute.inference.identification import identify
 from offroute.inference.lab_evidence import lab_evidence
+from offroute.inference.mechanisms.counterfactual import panel_volumes
+from offroute.inference.mechanisms.dollars import check_prices, unit_factors
 from offroute.inference.other_units import unit_table
 from offroute.inference.paths import ratio_series, share_series
 from offroute.inference.pipeline import correct
 from offroute.inference.shares import Volumes, contest, share_table, volumes
 from offroute.inference.trends import lead_weeks
+from offroute.measurement.composition import composition_table, market_composition
 from offroute.measurement.ledger import build_benchmarks
 from offroute.measurement.market import Market, latest_full_week, week_index
 from offroute.measurement.populations import POPULATIONS as ALL
@@ -57,7 +66,8 @@ def corrected(
     results: dict[str, object] = {}
     tables, units, of_chart = [], [], {}
     latest = latest_full_week(market)
-    models, composition = load_models(), load_composition()
+    composition = market_composition(market, composition_table(load_composition(), load_models()))
+    gateway = load_gateway()
     for population in POPULATIONS:
         weeks = {}
         for week in (*WEEKS, latest):
@@ -66,7 +76,11 @@ def corrected(
             tables.append(table)
             if week == CHART_WEEK:
                 of_chart[population] = posterior
-            other = unit_table(v, market, models, composition, level=LEVEL)
+            factors = unit_factors(
+                market, composition, week=week, n_draws=N_DRAWS, rng=SEED,
+                price_sd=check_prices(market, gateway, week=week).sd,
+            )  # fmt: skip
+            other = unit_table(v, panel_volumes(market, week), factors, level=LEVEL)
             units.append(other.assign(population=population, week_start=week))
         results[population] = weeks
     frame = pd.concat(tables, ignore_index=True)

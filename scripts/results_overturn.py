@@ -11,7 +11,8 @@ from offroute.inference.identified_sets import (
     self_hosting_break_even,
     truncation_table,
 )
-from offroute.inference.mechanisms import mechanism_steps
+from offroute.inference.mechanism_steps import mechanism_steps
+from offroute.inference.mechanisms.table import Question, Tables, critiques, effects_frame
 from offroute.inference.overturn import contour_frame, contour_of, overturn
 from offroute.inference.scenarios import scenario_table
 from offroute.inference.shares import contest, volumes
@@ -137,3 +138,15 @@ def self_hosting(posterior: Posterior) -> dict[str, object]:
     return {"population": v.population, "break_even": [float(x) for x in h]}
 
 
+def critique_table(
+    posteriors: dict[str, Posterior],
+) -> tuple[dict[str, object], pd.DataFrame]:
+    """Return every critique as a mechanism with its effect, and those that cannot be decided."""
+    frames, left_out = [], {}
+    for population, posterior in posteriors.items():
+        v = volumes(posterior, week_index(posterior.market, CHART_WEEK))
+        question = Question(population=population, week=CHART_WEEK, level=LEVEL)
+        found = critiques(Tables(posterior.market), question, (posterior, v))
+        frames.append(effects_frame(found.effects).assign(asked=population))
+        left_out[population] = [{"mechanism": m, "reason": why} for m, why in found.left_out]
+    return left_out, pd.concat(frames, ignore_index=True)

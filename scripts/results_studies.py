@@ -72,9 +72,7 @@ def validation() -> tuple[dict[str, object], pd.DataFrame]:
             for world, r in by_world.iterrows()
         }
     wrong = study[(study["estimator"] == "synthesis") & (study["quantity"] == "log_ratio")]
-    facts["decisive_wrong"] = {
-        r["world"]: float(r["decisive_wrong"]) for _, r in wrong.iterrows()
-    }
+    facts["decisive_wrong"] = {r["world"]: float(r["decisive_wrong"]) for _, r in wrong.iterrows()}
     facts["band"] = {r["world"]: float(r["in_band"]) for _, r in wrong.iterrows()}
     return facts, frame
 

@@ -1,139 +1,84 @@
-r"""China against the US in other units than tokens, on the same draws.
+"""China against the US in every unit, on the same draws."""
 
-With the amount a_l of a unit per token of lab l, the ratio of a unit is
-:math:`\sum_{l \in CN} a_l Y_l / \sum_{l \in US} a_l Y_l`: the amounts are the panel's own, and are
-taken to hold off the panel as well.
-"""
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from offroute._checks import check_probability
 from offroute._typing import FloatArray
+from offroute.inference.mechanisms.counterfactual import china_over_us
+from offroute.inference.mechanisms.dollars import UNITS
+from offroute.inference.mechanisms.text_units import tokenizer_bounds
 from offroute.inference.shares import Volumes
-from offroute.measurement.market import Market, week_index
 
-#: Tokens that a lab's tokenizer makes of the same text may differ by this factor between the two
-#: sides, either way: an assumption, of which the ledger has no measurement.
-TOKENIZER_FACTOR = 1.5
-_PARTS = ["prompt", "completion", "cached", "requests"]
-
-
-def amounts_per_token(
-    labels: pd.DataFrame, models: pd.DataFrame, composition: pd.DataFrame
-) -> tuple[pd.DataFrame, FloatArray]:
-    """Return what a token of each class is made of, from the panel's token composition.
-
-    Parameters
-    ----------
-    labels : pandas.DataFrame
-        ``lab`` and ``group`` of the classes, as `Volumes.labels` has them.
-    models, composition : pandas.DataFrame
-        As of `load_models` and `load_composition`.
-
-    Returns
-    -------
-    amounts : pandas.DataFrame
-        Per token: ``uncached`` tokens, ``output`` tokens, ``requests``; of the lab, or pooled over
-        its group, or over all, where the composition does not have it.
-    own : ndarray of bool, shape (C,)
-        Whether the lab's own composition is there.
-    """
-    register = models.set_index("model")[["lab", "group"]]
-    rows = composition.dropna(subset=_PARTS).join(register, on="model", how="inner")
-
-    def _per_token(total: pd.DataFrame) -> pd.DataFrame:
-        tokens = total["prompt"] + total["completion"]
-        return pd.DataFrame(
-            {
-                "uncached": 1 - total["cached"] / tokens,
-                "output": total["completion"] / tokens,
-                "requests": total["requests"] / tokens,
-            }
-        )
-
-    by_lab = _per_token(rows.groupby("lab")[_PARTS].sum()).reindex(labels["lab"])
-    by_group = _per_token(rows.groupby("group")[_PARTS].sum()).reindex(labels["group"])
-    pooled = _per_token(rows[_PARTS].sum().to_frame().T)
-    own: FloatArray = by_lab["requests"].notna().to_numpy()
-    out = pd.DataFrame(
-        np.where(own[:, None], by_lab.to_numpy(), by_group.to_numpy()), columns=by_lab.columns
-    )
-    return out.fillna(pooled.iloc[0]), own
+TEXT = "tokens of a common text"
+"""Name of the row of normalised tokens, which has bounds only."""
 
 
 def unit_table(
-    v: Volumes,
-    market: Market,
-    models: pd.DataFrame,
-    composition: pd.DataFrame,
-    *,
-    level: float = 0.9,
+    v: Volumes, naive: Volumes, factors: dict[str, FloatArray], *, level: float = 0.9
 ) -> pd.DataFrame:
-    """Compare China and the US in tokens, dollars, requests and text.
+    """Compare China and the US in tokens, dollars, output tokens, requests and common text.
 
     Parameters
     ----------
     v : Volumes
-        The week.
-    market : Market
-        The panel, for effective prices.
-    models, composition : pandas.DataFrame
-        As of `load_models` and `load_composition`.
+        Corrected volumes of the week, k draws.
+    naive : Volumes
+        The panel's own volumes of the week, as `panel_volumes` returns them.
+    factors : dict of str to ndarray, shape (k, C + 1)
+        What a token of each class is worth in each unit, as `unit_factors` draws it.
     level : float
         Probability of the intervals.
 
     Returns
     -------
     pandas.DataFrame
-        ``unit``; ``observed`` ratio of China to the US; ``ratio`` with ``low`` and ``high``;
-        ``p_china_leads``; ``own``, for units that come from the composition, the part of the
-        panel's tokens of the two sides whose lab has its own. The last two rows are a scenario:
-        tokens of a common text, if US tokenizers make `TOKENIZER_FACTOR` times as many, or as few,
-        of it.
+        ``unit``; ``observed`` ratio of China to the US on the panel with ``observed_low`` and
+        ``observed_high`` (the error of the factors); corrected ``ratio`` with ``low`` and ``high``;
+        ``p_china_leads``. The last row holds tokens of a common text: the ends are those of the
+        interval of tokens, moved by the bounds of the tokenizers; its middle is missing.
 
     Raises
     ------
-    InvalidValue
+    UsageError
         If `level` is not a probability.
-
-    Notes
-    -----
-    Requests and output come from archived compositions of the panel's largest models, and from the
-    labs' group where they have none. Dollars take the panel's effective price for the price
-    elsewhere; discounts are not known.
     """
     check_probability(level, name="level")
-    amounts, own = amounts_per_token(v.labels, models, composition)
-    price = np.append(market.price[week_index(market, v.week)], 0.0)
-    ones = np.ones(len(v.X))
-    china, us = ((v.labels["origin"] == side).to_numpy() for side in ("China", "US"))
-    either = china | us
-    part = float(v.X[either & own].sum() / v.X[either].sum())
-    # Per token of each class, and the part of the tokens of which it is known.
-    units = {
-        "tokens": (ones, np.nan),
-        "tokens without cache reads": (amounts["uncached"].to_numpy(), part),
-        "output tokens": (amounts["output"].to_numpy(), part),
-        "requests": (amounts["requests"].to_numpy(), part),
-        "dollars": (price, np.nan),
-        "text, US tokens finer": (np.where(us, 1 / TOKENIZER_FACTOR, 1.0), np.nan),
-        "text, US tokens coarser": (np.where(us, TOKENIZER_FACTOR, 1.0), np.nan),
-    }
     q = [0.5 - level / 2, 0.5, 0.5 + level / 2]
-    rows = []
-    for name, (a, known) in units.items():
-        ratio = (v.Y[:, china] @ a[china]) / (v.Y[:, us] @ a[us])
-        low, middle, high = np.quantile(ratio, q)
+    rows: list[dict[str, object]] = []
+    for unit in UNITS:
+        panel = np.quantile(np.exp(china_over_us(naive, factors[unit] * naive.Y)), q)
+        R = china_over_us(v, factors[unit] * v.Y)
+        low, middle, high = np.quantile(np.exp(R), q)
         rows.append(
             {
-                "unit": name,
-                "observed": float((v.X[china] @ a[china]) / (v.X[us] @ a[us])),
-                "ratio": float(middle),
+                "unit": unit,
+                "observed_low": float(panel[0]),
+                "observed": float(panel[1]),
+                "observed_high": float(panel[2]),
                 "low": float(low),
+                "ratio": float(middle),
                 "high": float(high),
-                "p_china_leads": float((ratio > 1).mean()),
-                "own": known,
+                "p_china_leads": float((R > 0).mean()),
             }
         )
+    tokens = np.quantile(china_over_us(v, v.Y), q)
+    on_panel = float(china_over_us(naive, naive.Y)[0])
+    # The bounds are those of given volumes: here the medians of the market.
+    least, most = tokenizer_bounds(replace(v, X=np.median(v.Y, axis=0)))
+    panel_least, panel_most = tokenizer_bounds(naive)
+    rows.append(
+        {
+            "unit": TEXT,
+            "observed_low": float(np.exp(on_panel + panel_least)),
+            "observed": np.nan,
+            "observed_high": float(np.exp(on_panel + panel_most)),
+            "low": float(np.exp(tokens[0] + least)),
+            "ratio": np.nan,
+            "high": float(np.exp(tokens[2] + most)),
+            "p_china_leads": np.nan,
+        }
+    )
     return pd.DataFrame(rows)
