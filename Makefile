@@ -39,7 +39,7 @@ compile = $(UV) pip compile pyproject.toml $(1) --universal --python-version 3.1
 	--fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	--no-emit-find-links --quiet $(UPGRADE)
 
-.PHONY: all setup test-setup test check pytest docs holdout slow results lock clean help
+.PHONY: all setup test-setup test check pytest docs holdout slow results paper lock clean help
 
 all: setup  ## Set up .venv and run the main job
 	$(BIN)/offroute correct
@@ -109,6 +109,9 @@ results: $(TEST_STAMP)  ## Rewrite results/, the figure, README.md and the Estim
 	$(BIN)/python scripts/make_figure.py
 	$(BIN)/python scripts/make_readme.py
 	$(BIN)/python scripts/make_benchmarks.py
+
+paper: $(TEST_STAMP)  ## Figures, PDF and HTML of the paper in paper/build/, from results/
+	$(BIN)/python scripts/make_paper.py
 
 lock: $(TEST_STAMP)  ## Recompile requirements.lock; make lock UPGRADE=--upgrade takes the newest versions
 	$(call compile,$(EXTRAS:%=--extra %) --extra spark $(GROUPS:%=--group %)) -o requirements-test.lock

@@ -19,7 +19,9 @@ RESULTS = json.loads((ROOT / "results" / "results.json").read_text())
 
 
 def script(name):
-    """Import a script of the repository as a module."""
+    """Import a script of the repository as a module; scripts import each other by name."""
+    if str(ROOT / "scripts") not in sys.path:
+        sys.path.append(str(ROOT / "scripts"))
     spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -97,6 +99,55 @@ def test_the_small_tables_agree_with_the_document():
             assert table.to_dict() == {
                 name: cell["corrected"] for name, cell in result["shares"]["origin"].items()
             }
+
+
+def test_a_number_changed_by_hand_is_found(tmp_path):
+    make = script("make_results")
+    shutil.copytree(ROOT / "results", tmp_path / "results")
+    assert make.broken(tmp_path / "results") == []
+    path = tmp_path / "results" / "shares.csv"
+    path.write_text(path.read_text().replace("0.1", "0.2", 1))
+    document = tmp_path / "results" / "results.json"
+    document.write_text(document.read_text().replace('"n_draws": 4000', '"n_draws": 5000'))
+    assert make.broken(tmp_path / "results") == [
+        "results.json: changed by hand",
+        "shares.csv: changed by hand",
+    ]
+    path.unlink()
+    assert "shares.csv: no such file" in make.broken(tmp_path / "results")
+
+
+def test_the_hash_of_code_sees_code_and_nothing_else():
+    code_only = script("results_common").code_only
+    plain = "def f(x):\n    return x + 1\n"
+    told = 'def f(x):\n    """Say what."""\n\n    # why\n    return x + 1\n'
+    assert code_only(plain) == code_only(told)
+    assert code_only(plain) != code_only(plain.replace("1", "2"))
+
+
+def test_numbers_that_json_does_not_have_become_null():
+    finite = script("results_common").finite
+    assert finite({"a": [1.0, float("inf")], "b": (float("nan"), "x")}) == {
+        "a": [1.0, None],
+        "b": [None, "x"],
+    }
+
+
+def test_the_seal_names_the_tables_of_the_snapshot_and_the_studies():
+    inputs = RESULTS["seal"]["inputs"]
+    common = script("results_common")
+    assert {f"studies/{name}" for name in common.STUDIES} <= inputs.keys()
+    assert inputs["data/usage"] == offroute.sidecar_of("usage").sha256
+
+
+def test_every_coverage_of_the_study_is_in_the_results():
+    """No world, estimator or quantity with too low a coverage can be left out of the paper."""
+    study = pd.read_csv(ROOT / "studies" / "coverage.csv")
+    for _, row in study.iterrows():
+        cell = RESULTS["validation"][f"{row['estimator']}.{row['quantity']}"][row["world"]]
+        assert cell["coverage"] == row["coverage_90"]
+        low = 0.9 - 2 * (0.09 / row["markets"]) ** 0.5
+        assert cell["too_low"] == (row["coverage_90"] < low)
 
 
 def test_the_audit_in_the_results_has_the_weeks_of_the_issue():

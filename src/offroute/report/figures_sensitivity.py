@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _TICKS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
-def _ratio_axis(ax: "Axes", low: float, high: float) -> None:
+def ratio_axis(ax: "Axes", low: float, high: float) -> None:
     """Logarithmic x axis of a ratio with plain labels and a line at one."""
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
 
@@ -108,7 +108,7 @@ def estimators_figure(table: pd.DataFrame, *, source: str) -> "Figure":
                         ha="right", va="center", xytext=(-6, 0), textcoords="offset points",
                     )  # fmt: skip
             ax.set_title(name, loc="left", fontsize=9.5, color=INK, pad=6)
-            _ratio_axis(ax, low, high)
+            ratio_axis(ax, low, high)
         axes[0].set_yticks(np.arange(len(names)), names, color=INK)
         axes[0].set_ylim(len(names) - 0.5, -0.5)
         for ax in axes:
@@ -165,13 +165,13 @@ def overturn_figure(
             "larger or smaller than estimated. Right: what moves the ratio of China to the US "
             f"({level:.0%} intervals).", color=MUTED, va="top",
         )  # fmt: skip
-        _contour_panel(left, grid)
-        _steps_panel(right, steps)
+        contour_panel(left, grid)
+        steps_panel(right, steps)
         source_line(figure, source)
     return figure
 
 
-def _contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
+def contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
     """Draw filled contours of the probability over the two factors, on log axes."""
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
 
@@ -206,7 +206,7 @@ def _contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
     ax.set_title("P(China leads)", loc="left", fontsize=9.5, color=INK, pad=6)
 
 
-def _steps_panel(ax: "Axes", steps: pd.DataFrame) -> None:
+def steps_panel(ax: "Axes", steps: pd.DataFrame) -> None:
     """Waterfall of the ratio from top to bottom."""
     from offroute.report.style import CORRECTED, INK, MUTED, PANEL  # noqa: PLC0415 - an extra
 
@@ -232,7 +232,7 @@ def _steps_panel(ax: "Axes", steps: pd.DataFrame) -> None:
         ax.vlines(ends[1], place, place + 1, color=PANEL, linewidth=0.7, linestyle=":")
         edges += [low, high]
         at += float(row["step"])
-    _ratio_axis(ax, min(edges), max(edges))
+    ratio_axis(ax, min(edges), max(edges))
     ax.set_yticks(np.arange(len(steps)), list(steps["mechanism"]), color=INK)
     ax.set_ylim(len(steps) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
@@ -295,7 +295,7 @@ def bounds_figure(nested: pd.DataFrame, *, title: str, observed: float, source: 
             for end, open_end, mark in ((a, row["low"] < a, "<"), (b, row["high"] > b, ">")):
                 if open_end:
                     ax.plot(end, place, mark, color=colour, markersize=7, clip_on=False)
-        _ratio_axis(ax, low, high)
+        ratio_axis(ax, low, high)
         ax.set_yticks(np.arange(len(nested)), list(nested["assumption"]), color=INK)
         ax.set_ylim(len(nested) - 0.5, -0.5)
         ax.tick_params(axis="y", length=0)
