@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from results_common import CHART_WEEK, LEVEL, SEED
+from results_common import CHART_WEEK, LEVEL, N_DRAWS, SEED
 
 from offroute.data.snapshot import load_crosswalk, load_daily, load_ledger, load_models, load_roster
 from offroute.estimators.synthesis import Posterior
@@ -72,9 +72,11 @@ def sensitivity(
     frames, facts = [], {}
     for population, posterior in posteriors.items():
         week = week_index(posterior.market, CHART_WEEK)
-        frame = scenario_table(posterior, week, families=False, level=LEVEL, seed=SEED)
+        frame = scenario_table(
+            posterior, week, families=False, level=LEVEL, n_draws=N_DRAWS, seed=SEED
+        )
         frames.append(frame.assign(population=population, week=CHART_WEEK))
-        found = overturn(posterior, week, seed=SEED)
+        found = overturn(posterior, week, n_draws=N_DRAWS, seed=SEED)
         priors = frame[frame["kind"] == "prior"]
         facts[population] = {
             "bias_to": {

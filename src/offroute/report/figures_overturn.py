@@ -45,7 +45,7 @@ def steps_figure(steps: pd.DataFrame, *, source: str) -> "Figure":
     check_columns(steps, ["population", "mechanism", "step", "low", "high"], name="steps")
     names = list(dict.fromkeys(steps["population"]))
     with rc_context(RC):
-        figure, axes = panels(len(names), 3.3, left=0.255, bottom=0.15)
+        figure, axes = panels(len(names), 3.4, left=0.268, bottom=0.19)
         edges = []
         for ax, name in zip(axes, names, strict=True):
             rows = steps[steps["population"] == name].reset_index(drop=True)
@@ -75,9 +75,9 @@ def _waterfall(ax: "Axes", rows: pd.DataFrame) -> list[float]:
             ratio = float(np.exp(step))
             ax.plot(ratio, place, "o", color=PANEL if place == 0 else CORRECTED, markersize=7)
             ax.annotate(
-                f"{ratio:.2f}", (ratio, place), xytext=(7 if ratio < 1 else -7, 0),
+                f"{ratio:.2f}", (ratio, place), xytext=(7 if place else -7, 0),
                 textcoords="offset points", fontsize=8, va="center",
-                ha="left" if ratio < 1 else "right", weight="bold",
+                ha="left" if place else "right", weight="bold",
             )  # fmt: skip
             at = step
             edges.append(ratio)
@@ -121,11 +121,13 @@ def tipping_figure(grid: pd.DataFrame, *, source: str) -> "Figure":
     check_columns(grid, needed, name="grid")
     names = list(dict.fromkeys(grid["population"]))
     with rc_context(RC):
-        figure, axes = panels(len(names), 2.9, left=0.075, bottom=0.2)
+        figure, axes = panels(len(names), 2.9, left=0.085, bottom=0.22)
         for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
             contour_panel(ax, grid[grid["population"] == name])
             name_panel(ax, name)
             ax.set_xlabel("")
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_ticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
             if i:
                 ax.set_ylabel("")
         axes[0].set_ylabel("unseen Chinese use, times the estimate", fontsize=7.5)
@@ -164,7 +166,7 @@ def nested_figure(nested: pd.DataFrame, *, source: str) -> "Figure":
     check_columns(nested, ["population", "assumption", "low", "high", "leads"], name="nested")
     names = list(dict.fromkeys(nested["population"]))
     with rc_context(RC):
-        figure, axes = panels(len(names), 3.3, left=0.255, bottom=0.15)
+        figure, axes = panels(len(names), 3.4, left=0.285, bottom=0.19)
         for ax, name in zip(axes, names, strict=True):
             rows = nested[nested["population"] == name].reset_index(drop=True)
             ax.axvline(float(rows["panel"].iloc[0]), color=PANEL, linewidth=1.1, linestyle="--")
@@ -191,7 +193,9 @@ def nested_figure(nested: pd.DataFrame, *, source: str) -> "Figure":
             ax.tick_params(axis="y", length=0)
         rows = nested[nested["population"] == names[0]]
         labels = [
-            "posterior median of Lambda" if text.startswith("Lambda") else text
+            "Lambda: posterior median"
+            if text.startswith("Lambda")
+            else text.replace("coverage odds", "odds")
             for text in rows["assumption"]
         ]
         axes[0].set_yticks(np.arange(len(rows)), labels, color=INK)

@@ -112,10 +112,12 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
     needed = ["week_start", "top_china", "top_us", "ratio", "ratio_low", "ratio_high"]
     check_columns(audit, needed, name="audit")
     frame = audit[audit["week_start"] >= since].reset_index(drop=True)
-    top = frame["top_china"] / frame["top_us"].where(frame["top_us"] > 0)
+    # In some weeks none of the nine is Chinese: no point on a log scale.
+    china = frame["top_china"].where(frame["top_china"] > 0)
+    top = china / frame["top_us"].where(frame["top_us"] > 0)
     with rc_context(RC):
         figure, (ax,) = panels(1, 3.1, left=0.06)
-        plain_log_axis(ax, [0.1, 0.2, 0.5, 1, 2, 5])
+        plain_log_axis(ax, [0.1, 0.2, 0.5, 1, 2, 5, 10])
         ax.axhline(1, color=INK, linewidth=0.9)
         for run in runs_of_weeks(frame["week_start"]):
             part, x = frame.iloc[run], frame["week_start"].iloc[run]
@@ -132,14 +134,16 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
                 f"{value:.2f}", (day, value), xytext=(6, 5), textcoords="offset points",
                 fontsize=8, color=colour, weight="bold",
             )  # fmt: skip
-        q = int(0.28 * len(frame))
-        _label(ax, frame["week_start"][q], float(top[q]) * 1.25, "the nine largest models",
-               COLOURS["China"])  # fmt: skip
-        q = int(0.42 * len(frame))
-        _label(ax, frame["week_start"][q], frame["ratio_low"][q] * 0.8, "all named models, and",
-               INK)  # fmt: skip
-        _label(ax, frame["week_start"][q], frame["ratio_low"][q] * 0.68,
-               "bounds from unnamed and stealth models", MUTED)  # fmt: skip
+        peak = top[: at + 1].idxmax()
+        for x, y, text, colour in (
+            (peak, 1.22 * float(top[peak]), "the nine largest models", COLOURS["China"]),
+            (at + 8, 0.75 * float(frame["ratio_low"][at:].min()), "all named models", INK),
+            (at + 8, 0.53 * float(frame["ratio_low"][at:].min()),
+             "grey: unnamed and stealth\nmodels all to either side", MUTED),
+        ):  # fmt: skip
+            where = frame["week_start"][min(x, len(frame) - 1)]
+            ax.text(where, y, text, color=colour, fontsize=8, weight="bold", ha="center",
+                    va="bottom" if colour == COLOURS["China"] else "top")  # fmt: skip
         ax.text(day, 0.097, " week of the chart", fontsize=7.5, color=MUTED, va="bottom")
         first = frame["week_start"][0]
         ax.text(first, 1.06, "China ahead ↑", fontsize=7.5, color=MUTED, va="bottom")
@@ -149,10 +153,6 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
         ax.tick_params(labelsize=7.5)
         source_line(figure, source)
     return figure
-
-
-def _label(ax: "Axes", x: object, y: float, text: str, colour: str) -> None:
-    ax.text(x, y, text, color=colour, fontsize=8, weight="bold", ha="center", va="center")  # type: ignore[arg-type]
 
 
 def coverage_figure(labs: pd.DataFrame, *, population: str, source: str) -> "Figure":
@@ -191,9 +191,9 @@ def coverage_figure(labs: pd.DataFrame, *, population: str, source: str) -> "Fig
     main = main.sort_values("panel", ascending=False).head(MOST_LABS)
     names = list(main["lab"])
     with rc_context(RC):
-        figure, (ax,) = panels(1, 0.29 * len(names) + 0.85, left=0.125, bottom=0.145, top=0.945)
+        figure, (ax,) = panels(1, 0.29 * len(names) + 1.0, left=0.125, bottom=0.175, top=0.945)
         ax.set_xscale("log")
-        ax.set_xlim(1e-3, 1.15)
+        ax.set_xlim(4e-4, 1.15)
         for place, (_, row) in enumerate(main.iterrows()):
             colour = COLOURS[row["origin"]]
             ax.hlines(place - 0.17, row["low"], row["high"], color=colour, linewidth=3.2, alpha=0.8)
@@ -222,8 +222,8 @@ def coverage_figure(labs: pd.DataFrame, *, population: str, source: str) -> "Fig
             ax.plot([], [], "s", color=MUTED, ms=3, label="a revenue figure alone")[0],
         ]  # fmt: skip
         ax.legend(
-            handles=handles, fontsize=7.5, frameon=False, loc="lower right", labelcolor=INK,
-            ncols=1,
+            handles=handles, fontsize=7.5, frameon=False, loc="upper center", labelcolor=INK,
+            ncols=len(handles), bbox_to_anchor=(0.45, -0.105),
         )  # fmt: skip
         name_panel(ax, population)
         ax.tick_params(labelsize=8)
@@ -256,7 +256,7 @@ def shares_over_time_figure(weekly: pd.DataFrame, *, since: str, source: str) ->
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import COLOURS, GRID, MUTED, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, GRID, RC, source_line  # noqa: PLC0415
 
     bands = [("band_low", "band_high", 0.13), ("low", "high", 0.28)]
     needed = ["population", "class", "week_start", "observed", "corrected", "weeks_since_last"]
@@ -265,7 +265,7 @@ def shares_over_time_figure(weekly: pd.DataFrame, *, since: str, source: str) ->
     weekly = weekly[weekly["week_start"] >= since]
     names = list(dict.fromkeys(weekly["population"]))
     with rc_context(RC):
-        figure, axes = panels(len(names), 2.9, left=0.055, bottom=0.2)
+        figure, axes = panels(len(names), 2.9, left=0.072, bottom=0.2)
         for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
             for side in ("US", "China"):
                 frame = weekly[(weekly["population"] == name) & (weekly["class"] == side)]
@@ -282,15 +282,10 @@ def shares_over_time_figure(weekly: pd.DataFrame, *, since: str, source: str) ->
                             linestyle=(0, (1, 0.8)))  # fmt: skip
                     ax.plot(x, 100 * part["observed"], color=COLOURS[side], lw=0.9, linestyle=DASH)
                 if i == 0:
-                    at = int(0.12 * len(frame))
-                    ax.text(frame["week_start"][at], 100 * frame["corrected"][at], f"{side}",
-                            color="black", fontsize=8, weight="bold", va="center")  # fmt: skip
-                    at = int(0.45 * len(frame))
-                    up = 5 if side == "China" else -5
-                    if side == "China":
-                        ax.text(frame["week_start"][at], 100 * frame["observed"][at] + up,
-                                "dashed: panel", color=MUTED, fontsize=7.5, ha="center",
-                                va="bottom")  # fmt: skip
+                    where = frame["week_start"].iloc[-2]
+                    height = 100 * float(frame["corrected"].iloc[-2]) + 2.5
+                    ax.text(where, height, side, fontsize=8, weight="bold", ha="right",
+                            va="bottom")  # fmt: skip
             ax.set_ylim(0, 100)
             ax.grid(axis="y", color=GRID, linewidth=0.7)
             ax.set_axisbelow(True)
@@ -329,7 +324,7 @@ def crossing_figure(crossings: pd.DataFrame, *, against: str, source: str) -> "F
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import COLOURS, GRID, MUTED, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, GRID, RC, source_line  # noqa: PLC0415
 
     needed = ["population", "against", "lead", "kind", "part", "week_start", "probability"]
     check_columns(crossings, needed, name="crossings")
@@ -339,9 +334,10 @@ def crossing_figure(crossings: pd.DataFrame, *, against: str, source: str) -> "F
     weeks = pd.Series(pd.date_range(dated.min() - pd.Timedelta(days=7), dated.max(), freq="7D"))
     names = list(dict.fromkeys(chosen["population"]))
     with rc_context(RC):
-        figure, axes = panels(len(names), 2.8, left=0.065, bottom=0.2)
-        for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
-            for j, (lead, dash) in enumerate(leads.items()):
+        figure, axes = panels(len(names), 3.0, left=0.072, bottom=0.275)
+        for ax, name in zip(axes, names, strict=True):
+            nevers: list[str] = []
+            for lead, dash in leads.items():
                 rows = chosen[(chosen["population"] == name) & (chosen["lead"] == lead)]
                 start = float(rows.loc[rows["part"] == "at the start", "probability"].sum())
                 never = float(rows.loc[rows["part"] == "never", "probability"].sum())
@@ -353,18 +349,18 @@ def crossing_figure(crossings: pd.DataFrame, *, against: str, source: str) -> "F
                 least = start + curve["begins"]
                 ax.fill_between(weeks, least, least + curve["unfinished"], step="post", lw=0,
                                 color=COLOURS["China"], alpha=0.15)  # fmt: skip
-                ax.step(weeks, least, where="post", color=COLOURS["China"], linestyle=dash, lw=1.5)
-                ax.text(0.03, 0.95 - 0.075 * j, f"never {never:.2f}   {lead}", fontsize=7.2,
-                        transform=ax.transAxes, va="top")  # fmt: skip
-                if i == len(names) - 1:
-                    ax.annotate(lead, (weeks.iloc[-1], float(least[-1])), xytext=(-3, 3),
-                                textcoords="offset points", fontsize=7, ha="right", va="bottom",
-                                color=MUTED)  # fmt: skip
+                ax.step(weeks, least, where="post", color=COLOURS["China"], linestyle=dash, lw=1.5,
+                        label=lead)  # fmt: skip
+                nevers.append(f"{never:.2f}")
+            ax.text(0.03, 0.97, f"never: {' / '.join(nevers)}", fontsize=7.5, va="top",
+                    transform=ax.transAxes)  # fmt: skip
             ax.set_ylim(0, 1)
             ax.grid(axis="y", color=GRID, linewidth=0.7)
             ax.set_axisbelow(True)
             months(ax, weeks, 3)
             name_panel(ax, name)
         axes[0].set_ylabel("P(China's lead has begun)", fontsize=8, labelpad=2)
+        axes[len(axes) // 2].legend(fontsize=7.5, frameon=False, ncols=len(leads),
+                                    loc="upper center", bbox_to_anchor=(0.5, -0.2))  # fmt: skip
         source_line(figure, source)
     return figure

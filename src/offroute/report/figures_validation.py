@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 NOMINAL = 0.9
 QUANTITIES = {
     "log_ratio": "log ratio, tokens",
-    "china_share": "share of China",
-    "log_lambda": "log Lambda",
+    "china_share": "share, of China",
+    "log_lambda": "log, Lambda",
     "log_ratio_usd": "log ratio, dollars",
 }
 ESTIMATORS = {"naive": "naive", "coverage_ratio": "coverage ratio", "synthesis": "synthesis"}
@@ -72,7 +72,7 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
         left.set_ylim(len(worlds) - 0.5, -0.5)
         left.set_yticks(np.arange(len(worlds)), worlds, color=INK)
         names = ["naive:\nlog ratio", "coverage\nratio:\nlog ratio"]
-        names += ["synthesis:\n" + text.replace(", ", ",\n") for text in QUANTITIES.values()]
+        names += ["synthesis:\n" + text.replace(", ", "\n") for text in QUANTITIES.values()]
         left.set_xticks(np.arange(len(columns)), names, color=INK)
         left.xaxis.tick_top()
         left.tick_params(length=0, labelsize=7.2)
@@ -110,7 +110,7 @@ def _cell(ax: "Axes", x: int, y: int, value: float, too_low: bool) -> None:
     from matplotlib.patches import Rectangle  # noqa: PLC0415 - matplotlib is an extra
 
     shade = min((NOMINAL - value) / NOMINAL, 1.0) if too_low else 0.0
-    colour = (0.80, 0.15, 0.15, 0.12 + 0.5 * shade) if too_low else (0.0, 0.62, 0.45, 0.10)
+    colour = (0.80, 0.15, 0.15, 0.12 + 0.5 * shade) if too_low else (0.35, 0.35, 0.35, 0.08)
     ax.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=colour, edgecolor="none"))
     ax.text(x, y, f"{100 * value:.0f}", ha="center", va="center", fontsize=8)
 
@@ -160,6 +160,7 @@ def held_out_figure(table: pd.DataFrame, *, population: str, source: str) -> "Fi
             left.hlines(place, row["lambda_low"], row["lambda_high"], color=PANEL, linewidth=1.2)
             left.plot(row["lambda"], place, "o", color=INK, markersize=3.5)
         ratio_axis(left, float(rows["lambda_low"].min()), float(rows["lambda_high"].max()))
+        left.set_xticks([x for x in (0.5, 1, 2, 3, 5, 8) if x < 1.2 * rows["lambda_high"].max()])
         left.set_yticks(np.arange(len(others)), list(others["family"]), color=INK)
         left.set_ylim(-0.7, len(others) - 0.3)
         left.tick_params(labelsize=7, length=0)
@@ -183,7 +184,7 @@ def held_out_figure(table: pd.DataFrame, *, population: str, source: str) -> "Fi
         right.set_axisbelow(True)
         right.set_xlabel("predicted probability of a smaller figure", fontsize=8)
         right.set_ylabel("part of the disclosures", fontsize=8)
-        name_panel(right, "disclosures predicted, all populations")
+        name_panel(right, "predicted, all populations")
         source_line(figure, source)
     return figure
 
@@ -220,7 +221,7 @@ def units_figure(units: pd.DataFrame, *, week: str, source: str) -> "Figure":
     units = units[units["week_start"].astype(str) == week]
     names = list(dict.fromkeys(units["population"]))
     with rc_context(RC):
-        figure, axes = panels(len(names), 2.3, left=0.185, bottom=0.22, top=0.88)
+        figure, axes = panels(len(names), 2.8, left=0.205, bottom=0.235)
         edge = (
             max(float(units["low"].min()), 0.02),
             float(units[["high", "observed_high"]].max().max()),
