@@ -51,7 +51,13 @@ from results_overturn import (
     tipping,
     trends,
 )
-from results_studies import calibration_of_simulation, held_out, pass_through, validation
+from results_studies import (
+    calibration_of_simulation,
+    held_out,
+    other_methods,
+    pass_through,
+    validation,
+)
 
 from offroute.data.snapshot import load_models, load_usage
 from offroute.inference.pipeline import correct, load_market
@@ -91,6 +97,7 @@ def quick() -> tuple[dict[str, object], dict[str, pd.DataFrame]]:
         "audit": audited(audit),
         "validation": coverage,
         "sbc": calibration_of_simulation(),
+        "other_methods": other_methods(),
         "held_out": evidence,
         "pass_through": pass_through(),
     }

@@ -18,7 +18,18 @@ SEED, N_DRAWS, LEVEL = 0, 4000, 0.9
 #: Layers that a number of results/ can depend on.
 _LAYERS = ("data", "measurement", "estimators", "inference", "_random", "_checks")
 #: Tables of studies/ that results/ is also made from.
-STUDIES = ("coverage", "coverage_reliability", "sbc", "families", "holdout", "prequential", "beta")
+STUDIES = (
+    "beta",
+    "coverage",
+    "coverage_reliability",
+    "families",
+    "holdout",
+    "overlap_coverage",
+    "prequential",
+    "sbc",
+    "selection_coverage",
+    "unit_logs_coverage",
+)
 
 
 def provenance() -> dict[str, object]:

@@ -134,16 +134,17 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
                 f"{value:.2f}", (day, value), xytext=(6, 5), textcoords="offset points",
                 fontsize=8, color=colour, weight="bold",
             )  # fmt: skip
-        peak = top[: at + 1].idxmax()
+        peak = top[: max(at - 3, 1)].idxmax()
         for x, y, text, colour in (
             (peak, 1.22 * float(top[peak]), "the nine largest models", COLOURS["China"]),
-            (at + 8, 0.75 * float(frame["ratio_low"][at:].min()), "all named models", INK),
-            (at + 8, 0.53 * float(frame["ratio_low"][at:].min()),
+            (at + 1, 0.72 * float(frame["ratio_low"][at:].min()), "all named models", INK),
+            (at + 1, 0.5 * float(frame["ratio_low"][at:].min()),
              "grey: unnamed and stealth\nmodels all to either side", MUTED),
         ):  # fmt: skip
             where = frame["week_start"][min(x, len(frame) - 1)]
-            ax.text(where, y, text, color=colour, fontsize=8, weight="bold", ha="center",
-                    va="bottom" if colour == COLOURS["China"] else "top")  # fmt: skip
+            above = colour == COLOURS["China"]
+            ax.text(where, y, text, color=colour, fontsize=8, weight="bold",
+                    ha="center" if above else "left", va="bottom" if above else "top")  # fmt: skip
         ax.text(day, 0.097, " week of the chart", fontsize=7.5, color=MUTED, va="bottom")
         first = frame["week_start"][0]
         ax.text(first, 1.06, "China ahead ↑", fontsize=7.5, color=MUTED, va="bottom")

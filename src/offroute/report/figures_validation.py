@@ -50,8 +50,8 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
 
     from offroute.report.style import CORRECTED, GRID, INK, MUTED, RC, source_line  # noqa: PLC0415
 
-    needed = ["kind", "world", "estimator", "quantity", "nominal", "measured", "markets", "too_low"]
-    check_columns(table, needed, name="table")
+    needed = ["kind", "world", "estimator", "quantity", "nominal", "measured", "markets", "se"]
+    check_columns(table, [*needed, "too_low"], name="table")
     held = table[(table["kind"] == "coverage") & (table["nominal"] == NOMINAL)]
     worlds = list(dict.fromkeys(held["world"]))
     columns = [("naive", "log_ratio"), ("coverage_ratio", "log_ratio")]
@@ -82,17 +82,13 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
                   "red: below it by\nmore than two standard errors", fontsize=7.2, color=MUTED,
                   va="top")  # fmt: skip
         curve = table[table["kind"] == "calibration"]
-        bins = curve.groupby((curve["nominal"] * 5).clip(upper=4.999).astype(int))
         right.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
-        for _, part in bins:
-            n = float(part["markets"].sum())
-            p = float((part["nominal"] * part["markets"]).sum()) / n
-            f = float((part["measured"] * part["markets"]).sum()) / n
-            se = np.sqrt(max(p * (1 - p), 1e-4) / n)
-            right.vlines(p, max(f - 2 * se, 0), min(f + 2 * se, 1), color=CORRECTED, linewidth=1)
+        for _, row in curve.iterrows():
+            p, f, reach = row["nominal"], row["measured"], 2 * row["se"]
+            right.vlines(p, max(f - reach, 0), min(f + reach, 1), color=CORRECTED, linewidth=1)
             right.plot(p, f, "o", color=CORRECTED, markersize=5)
-            right.annotate(f"{n:.0f}", (p, f), xytext=(6, -2), textcoords="offset points",
-                           fontsize=7, color=MUTED)  # fmt: skip
+            right.annotate(f"{row['markets']:.0f}", (p, f), xytext=(6, -2), fontsize=7,
+                           textcoords="offset points", color=MUTED)  # fmt: skip
         right.set_xlim(0, 1)
         right.set_ylim(0, 1)
         right.grid(color=GRID, linewidth=0.7)
