@@ -119,7 +119,7 @@ def other_methods() -> list[dict[str, object]]:
             out.append(
                 {
                     "study": study,
-                    "method": str(method).removesuffix("-x4").strip(" ,"),
+                    "method": str(method),
                     "designs": len(part),
                     "replicates": int(worst["replicates"]),
                     "lowest": float(worst["coverage"]),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from offroute._checks import check_columns
-from offroute.report.figures_paper import name_panel, panels
+from offroute.report.figures_paper import BOX, name_panel, panels
 from offroute.report.figures_sensitivity import contour_panel, ratio_axis
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _waterfall(ax: "Axes", rows: pd.DataFrame) -> list[float]:
             ax.annotate(
                 f"{ratio:.2f}", (ratio, place), xytext=(7 if place else -7, 0),
                 textcoords="offset points", fontsize=8, va="center",
-                ha="left" if place else "right", weight="bold",
+                ha="left" if place else "right", weight="bold", bbox=BOX,
             )  # fmt: skip
             at = step
             edges.append(ratio)
@@ -179,7 +179,7 @@ def nested_figure(nested: pd.DataFrame, *, source: str) -> "Figure":
                     ax.plot(row["low"], place, "o", color=CORRECTED, markersize=6)
                     ax.annotate(f"{row['low']:.2f}", (row["low"], place), xytext=(7, 0),
                                 textcoords="offset points", fontsize=8, va="center",
-                                weight="bold")  # fmt: skip
+                                weight="bold", bbox=BOX)  # fmt: skip
                     continue
                 colour = COLOURS.get(str(row["leads"]), PANEL)
                 a, b = max(row["low"], _EDGE[0]), min(row["high"], _EDGE[1])

@@ -17,6 +17,8 @@ MOST_LABS = 15
 WIDTH = 7.2
 """Inches: the width of a page's text."""
 DASH = (0, (2, 1.3))
+BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
+"""Behind a number that may cross a line."""
 
 
 def panels(
@@ -128,10 +130,10 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
         at = frame.index[frame["week_start"] == day][0]
         ax.axvline(day, color=MUTED, linewidth=0.7, linestyle=":")
         ax.set_ylim(0.09, max(5.5, 1.2 * float(top.max())))
-        for value, colour in ((top[at], COLOURS["China"]), (frame["ratio"][at], INK)):
+        for value, colour, lift in ((top[at], COLOURS["China"], 5), (frame["ratio"][at], INK, -13)):
             ax.plot(day, value, "o", color=colour, markersize=4.5)
             ax.annotate(
-                f"{value:.2f}", (day, value), xytext=(6, 5), textcoords="offset points",
+                f"{value:.2f}", (day, value), xytext=(6, lift), textcoords="offset points",
                 fontsize=8, color=colour, weight="bold",
             )  # fmt: skip
         peak = top[: max(at - 3, 1)].idxmax()

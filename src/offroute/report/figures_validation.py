@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from offroute._checks import check_columns
-from offroute.report.figures_paper import name_panel, panels
+from offroute.report.figures_paper import BOX, name_panel, panels
 from offroute.report.figures_sensitivity import ratio_axis
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def units_figure(units: pd.DataFrame, *, week: str, source: str) -> "Figure":
                         ax.plot(middle, y, "o", color=colour, markersize=4.5)
                         ax.annotate(f"{middle:.2f}", (high, y), xytext=(4, 0), fontsize=7,
                                     textcoords="offset points", va="center",
-                                    color=MUTED if stem else CORRECTED)  # fmt: skip
+                                    color=MUTED if stem else CORRECTED, bbox=BOX)  # fmt: skip
             ratio_axis(ax, edge[0], edge[1] * 1.6)
             ax.set_xticks([0.03, 0.1, 0.3, 1, 3])
             ax.tick_params(axis="y", length=0)
