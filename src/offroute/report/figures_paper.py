@@ -339,7 +339,7 @@ def crossing_figure(crossings: pd.DataFrame, *, against: str, source: str) -> "F
     with rc_context(RC):
         figure, axes = panels(len(names), 3.0, left=0.072, bottom=0.275)
         for ax, name in zip(axes, names, strict=True):
-            nevers: list[str] = []
+            masses: list[str] = []
             for lead, dash in leads.items():
                 rows = chosen[(chosen["population"] == name) & (chosen["lead"] == lead)]
                 start = float(rows.loc[rows["part"] == "at the start", "probability"].sum())
@@ -354,8 +354,8 @@ def crossing_figure(crossings: pd.DataFrame, *, against: str, source: str) -> "F
                                 color=COLOURS["China"], alpha=0.15)  # fmt: skip
                 ax.step(weeks, least, where="post", color=COLOURS["China"], linestyle=dash, lw=1.5,
                         label=lead)  # fmt: skip
-                nevers.append(f"{never:.2f}")
-            ax.text(0.03, 0.97, f"never: {' / '.join(nevers)}", fontsize=7.5, va="top",
+                masses.append(f"{never:.2f}")
+            ax.text(0.03, 0.97, f"never: {' / '.join(masses)}", fontsize=7.5, va="top",
                     transform=ax.transAxes)  # fmt: skip
             ax.set_ylim(0, 1)
             ax.grid(axis="y", color=GRID, linewidth=0.7)
