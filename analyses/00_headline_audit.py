@@ -9,6 +9,8 @@
 # **Population: the panel.** Every number here is tokens that passed through OpenRouter in a week.
 
 # %%
+import pandas as pd
+
 import offroute
 from offroute.measurement.audit import first_lasting, press_check, spells
 from offroute.report.figures_panel import audit_figure
@@ -56,7 +58,12 @@ weeks["chart"] = weeks["top_china"] / weeks["top_us"]
 weeks["sure"] = weeks["leads_surely"].map({True: "yes", False: "no"})
 table(
     weeks.reset_index()[["week_start", "chart", "ratio", "ratio_low", "ratio_high", "sure"]].rename(
-        columns={"ratio": "all named", "chart": "top nine", "sure": "China leads whatever the rest"}
+        columns={
+            "week_start": "week",
+            "ratio": "all named",
+            "chart": "top nine",
+            "sure": "China leads whatever the rest",
+        }
     ),
     caption="Tokens to Chinese models per token to US models on the panel; range for the rest",
     formats={"top nine": ".2f", "all named": ".2f"},
@@ -64,27 +71,27 @@ table(
 )
 
 # %% [markdown]
-# The first and last week of each unbroken run in which China leads, by what is asked:
+# Counted over all weeks of the panel:
 
 # %%
-runs = {
+flags = {
     "on all named models": "leads",
-    "with the rest given to the US": "leads_surely",
-    "with the rest given to China": "leads_possibly",
+    "with the rest all given to the US": "leads_surely",
+    "with the rest all given to China": "leads_possibly",
 }
-lasting = {name: first_lasting(audit["week_start"], audit[flag]) for name, flag in runs.items()}
 table(
-    audit[[]]
-    .head(0)
-    .reindex(range(len(runs)))
-    .assign(
-        asked=list(runs),
-        runs=[len(spells(audit["week_start"], audit[flag])) for flag in runs.values()],
-        weeks=[int(audit[flag].sum()) for flag in runs.values()],
-        lasting=[f"{day:%Y-%m-%d}" if day is not None else "never" for day in lasting.values()],
-    )
-    .rename(columns={"asked": "China leads", "lasting": "for good from"}),
-    caption=f"Weeks on the panel in which China leads, of {len(audit)}",
+    pd.DataFrame(
+        {
+            "China leads": name,
+            "weeks": int(audit[flag].sum()),
+            "unbroken runs": len(spells(audit["week_start"], audit[flag])),
+            "for good from": first_lasting(audit["week_start"], audit[flag]),
+        }
+        for name, flag in flags.items()
+    ),
+    caption=f"Population: the panel, {len(audit)} weeks from {audit['week_start'].min():%Y-%m-%d} "
+    f"to {audit['week_start'].max():%Y-%m-%d}",
+    formats={"weeks": "d", "unbroken runs": "d"},
 )
 
 # %% [markdown]

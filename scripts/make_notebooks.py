@@ -60,8 +60,10 @@ def execute(node: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Run a notebook in its folder; a warning is a failure."""
     NotebookClient(
         node,
-        timeout=900,
         kernel_name=KERNEL["name"],
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        timeout=900,
+        startup_timeout=600,
         record_timing=False,
         resources={"metadata": {"path": str(FOLDER)}},
     ).execute()

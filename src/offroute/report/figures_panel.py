@@ -49,14 +49,14 @@ def audit_figure(audit: pd.DataFrame, *, source: str) -> "Figure":
     with rc_context(RC):
         figure = Figure(figsize=(9.4, 4.5))
         ax = figure.subplots()
-        figure.subplots_adjust(left=0.055, right=0.87, top=0.83, bottom=0.12)
+        figure.subplots_adjust(left=0.055, right=0.9, top=0.83, bottom=0.12)
         figure.text(
             0.01, 0.965, "China against the US on the panel, by who is counted", fontsize=12,
             weight="bold", va="top",
         )  # fmt: skip
         figure.text(
-            0.01, 0.9, "Tokens to Chinese models per token to US models, by week. Log scale.",
-            color=MUTED, va="top",
+            0.01, 0.9, "Tokens to Chinese models per token to US models, by week. Grey: cloaked "
+            "models and the unnamed rest all given to one side. Log scale.", color=MUTED, va="top",
         )  # fmt: skip
         plain_log_axis(ax, [0.01, 0.03, 0.1, 0.3, 1, 3, 10])
         ax.axhline(1, color=INK, linewidth=0.9)
@@ -66,17 +66,16 @@ def audit_figure(audit: pd.DataFrame, *, source: str) -> "Figure":
             ax.fill_between(x, part["ratio_low"], part["ratio_high"], color=PANEL, alpha=0.3, lw=0)
             ax.plot(x, part["ratio"], color=INK, linewidth=1.8)
             ax.plot(x, chart.iloc[run], color=COLOURS["China"], linewidth=1.2)
-        last, shown = frame["week_start"].iloc[-1], chart.last_valid_index()
-        for text, week, y, colour in (
-            ("all named models", last, frame["ratio"].iloc[-1], INK),
-            ("the nine models\nof the chart", frame["week_start"].iloc[shown], chart.iloc[shown],
-             COLOURS["China"]),
-            ("rest and unknown\nmakers to China", last, frame["ratio_high"].iloc[-1], MUTED),
-            ("... to the US", last, frame["ratio_low"].iloc[-1], MUTED),
+        last, peak = frame["week_start"].iloc[-1], chart.idxmax()
+        for text, week, y, colour, where in (
+            ("all named\nmodels", last, frame["ratio"].iloc[-1], INK, (6, 0)),
+            ("the nine models of the chart", frame["week_start"].iloc[peak], chart.iloc[peak],
+             COLOURS["China"], (-8, 0)),
         ):  # fmt: skip
             ax.annotate(
-                text, (week, y), xytext=(6, 0), textcoords="offset points", color=colour,
-                fontsize=8, va="center", annotation_clip=False,
+                text, (week, y), xytext=where, textcoords="offset points", color=colour,
+                fontsize=8.5, weight="bold", va="center", ha="right" if where[0] < 0 else "left",
+                annotation_clip=False,
             )  # fmt: skip
         side = frame["week_start"].iloc[0]
         ax.text(side, 1.06, "China ahead ↑", fontsize=7.5, color=MUTED, va="bottom")
