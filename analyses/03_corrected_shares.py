@@ -41,8 +41,8 @@ shares = pd.concat(
     for name, v in weeks.items()
 )
 picture(
-    shares_figure(shares, level=LEVEL, source=source),
-    alt="Observed and corrected shares of tokens by group in three populations",
+    shares_figure(shares[shares["population"].isin(populations[:2])], level=LEVEL, source=source),
+    alt="Observed and corrected shares of tokens by group in two populations",
 )
 
 # %%

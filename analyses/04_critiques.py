@@ -88,7 +88,7 @@ table(
 
 # %%
 left_out = pd.DataFrame(list(found.left_out), columns=["critique", "why it says nothing here"])
-table(left_out, caption=f"Left out, week of {WEEK}")
+table(left_out, caption=f"{len(left_out)} critiques left out, week of {WEEK}")
 
 # %% [markdown]
 # ## All together

@@ -13,6 +13,7 @@ from pathlib import Path
 from string import Template
 
 import jupytext
+import matplotlib.font_manager  # noqa: F401 - finds the fonts once, before any kernel must
 import nbformat
 from nbclient import NotebookClient
 from nbconvert.exporters import HTMLExporter
@@ -142,7 +143,7 @@ def main() -> int:
     if options.html:
         # Nobody's own settings of Jupyter take part.
         with tempfile.TemporaryDirectory() as private:
-            names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR")
+            names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")
             os.environ.update({name: private for name in names} | {"OPENBLAS_NUM_THREADS": "1"})
             make_pages(nodes, options.html, options.only)
         return 0

@@ -140,7 +140,8 @@ def parts_figure(table: pd.DataFrame, *, title: str, subtitle: str, source: str)
             if ends[name] >= 100 * _LEAST_LABEL:
                 ax.annotate(
                     f"{name} {ends[name]:.0f}", (weeks.iloc[-1], top[name] - ends[name] / 2),
-                    xytext=(6, 0), textcoords="offset points", color=colours[name], fontsize=8.5,
+                    xytext=(6, 0), textcoords="offset points", fontsize=8.5,
+                    color=MUTED if name == "Other" else colours[name],
                     weight="bold", va="center", annotation_clip=False,
                 )  # fmt: skip
         ax.set_ylim(0, 100)
@@ -201,13 +202,14 @@ def intervals_figure(
     sections = rows["section"] if "section" in rows else pd.Series("", index=rows.index)
     named = {"panel": PANEL, "truth": INK, **COLOURS}
     place, headings = _places(sections)
-    longest = max(rows["label"].str.len().max(), 12)
+    # Bold headings are wider than the labels under them.
+    longest = max(12.0, rows["label"].str.len().max(), 1.1 * sections.str.len().max())
     with rc_context(RC):
         height = 1.35 + 0.29 * (place[-1] + 1)
         figure = Figure(figsize=(9.4, height))
         ax = figure.subplots()
         figure.subplots_adjust(
-            left=min(0.02 + 0.0068 * longest, 0.5), right=0.82, top=1 - 0.78 / height,
+            left=min(0.02 + 0.0079 * longest, 0.5), right=0.82, top=1 - 0.78 / height,
             bottom=0.5 / height,
         )  # fmt: skip
         figure.text(0.01, 1 - 0.12 / height, title, fontsize=12, weight="bold", va="top")
@@ -219,14 +221,14 @@ def intervals_figure(
             ax.hlines(y, row["low"], row["high"], color=colour, linewidth=2.2, alpha=0.55)
             mark = "D" if row["kind"] == "panel" else "o"
             ax.plot(row["value"], y, mark, color=colour, markersize=5)
-            text = format(row["value"], spec)
+            text = format(row["value"], spec) if np.isfinite(row["value"]) else ""
             if np.isfinite(row["low"]) and row["high"] > row["low"]:
                 text += f"  [{row['low']:{spec}}, {row['high']:{spec}}]"
             ax.annotate(
                 text, (1.01, y), xycoords=("axes fraction", "data"), fontsize=8, va="center",
                 color=colour,
             )  # fmt: skip
-        ax.set_yticks(place, list(rows["label"]), color=INK)
+        ax.set_yticks(place, list(rows["label"]), color=INK, fontsize=8.5)
         for y, text in headings:
             ax.annotate(
                 text, (0, y), xycoords=("axes fraction", "data"), xytext=(-6, 0),

@@ -127,11 +127,10 @@ def table(
         for name in shown.columns
     }
     html = [
-        "<table>",
-        '<caption style="caption-side:top;text-align:left">' + escape(caption) + "</caption>",
+        f'<figure style="margin:0"><figcaption>{escape(caption)}</figcaption><table>',
         "<thead>" + _row("th", dict(zip(shown, shown, strict=True)), to_right) + "</thead><tbody>",
         *[_row("td", dict(row), to_right) for _, row in shown.iterrows()],
-        "</tbody></table>",
+        "</tbody></table></figure>",
     ]
     return Shown("\n".join(html), f"{caption}\n{shown.to_string(index=False)}")
 
