@@ -41,9 +41,10 @@ for kind in ("calibrated", "over-confident"):
     scored = score_market(simulated, published, n_draws=500, rng=children[2])
     scores.append(scored[scored["quantity"] == "log_ratio"].assign(market=kind))
 scores = pd.concat(scores)
+labels = {"naive": "naive", "coverage_ratio": "expanded by figures", "synthesis": "corrected"}
+scores = scores[scores["estimator"].isin(labels)]
 
 # %%
-labels = {"naive": "naive", "coverage_ratio": "expanded by figures", "synthesis": "corrected"}
 estimates = pd.DataFrame(
     {
         "label": scores["estimator"].map(labels),
@@ -78,7 +79,7 @@ picture(
 # %% [markdown]
 # ## Coverage over many markets
 #
-# The same for many markets of nine kinds. An interval of 90 % should contain the truth in nine of
+# The same for many markets of each kind. An interval of 90 % should contain the truth in nine of
 # ten. The kinds in which all US figures are off by a factor of two break the model's own beliefs;
 # there the intervals miss more often, as they must. Naive intervals, from the scatter of the panel,
 # hold hardly ever.
@@ -86,7 +87,7 @@ picture(
 # %%
 coverage = pd.read_csv(STUDIES / "coverage.csv")
 ratio = coverage[coverage["quantity"] == "log_ratio"]
-ratio = ratio[ratio["estimator"] != "coverage_ratio"]
+ratio = ratio[ratio["estimator"].isin(["naive", "synthesis"])]
 kinds = ratio["estimator"].map({"naive": "panel", "synthesis": "corrected"})
 picture(
     intervals_figure(
@@ -107,7 +108,7 @@ picture(
         line=0.9,
         spec=".0%",
     ),
-    alt="Coverage of 90 per cent intervals, naive and corrected, in nine kinds of markets",
+    alt="Coverage of 90 per cent intervals, naive and corrected, by kind of market",
 )
 
 # %% [markdown]
