@@ -39,7 +39,7 @@ compile = $(UV) pip compile pyproject.toml $(1) --universal --python-version 3.1
 	--fork-strategy fewest --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	--no-emit-find-links --quiet $(UPGRADE)
 
-.PHONY: all setup test-setup test check pytest docs holdout slow results paper lock clean help
+.PHONY: all setup test-setup test check pytest docs notebooks analyses holdout slow results paper lock clean help
 
 all: setup  ## Set up .venv and run the main job
 	$(BIN)/offroute correct
@@ -80,6 +80,7 @@ check: $(TEST_STAMP)  ## Style, types, layers, dependencies, spelling, docstring
 	$(BIN)/python scripts/make_figure.py --check
 	$(BIN)/python scripts/make_readme.py --check
 	$(BIN)/python scripts/make_benchmarks.py --check
+	$(BIN)/python scripts/make_notebooks.py --check
 
 pytest: $(TEST_STAMP)
 	$(BIN)/pytest --cov
@@ -88,6 +89,12 @@ SITE := docs/_build/html
 docs: $(TEST_STAMP)  ## The documentation in docs/_build/html; a warning is an error
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/sphinx-build -j 2 -W --keep-going --quiet \
 		--doctree-dir $(SITE)/.doctrees -b html docs $(SITE)
+
+notebooks: $(TEST_STAMP)  ## Rewrite the notebooks beside analyses/*.py
+	$(BIN)/python scripts/make_notebooks.py
+
+analyses: $(TEST_STAMP)  ## Execute the notebooks into pages in out/analyses
+	$(BIN)/python scripts/make_notebooks.py --html out/analyses
 
 holdout: $(TEST_STAMP)  ## Held-out families, later disclosures, fixed pass-through, predictions
 	$(BIN)/python scripts/study_evidence.py

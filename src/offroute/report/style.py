@@ -16,6 +16,7 @@ COLOURS = {
     "China closed": "#E69F00",
     "Rest of world": "#009E73",
     "Stealth": "#8C8C8C",
+    "Other": "#C9C9C9",
 }
 INK, MUTED, GRID = "#222222", "#6A6A6A", "#E4E4E4"
 PANEL, CORRECTED = "#8C8C8C", "#5B3A8C"
@@ -69,3 +70,29 @@ def source_line(figure: Figure, text: str) -> None:
         Source and licence.
     """
     figure.text(0.01, 0.01, text, fontsize=7, color=MUTED, ha="left", va="bottom")
+
+
+#: For partitions without groups of their own, in the order of the classes.
+OTHERS = ("#CC79A7", "#5B3A8C", "#009E73", "#E69F00", "#56B4E9", "#0072B2", "#D55E00")
+
+
+def colours_of(classes: list[str]) -> dict[str, str]:
+    """Return a colour for every class: that of its group, or one of a list.
+
+    Parameters
+    ----------
+    classes : list of str
+        Names.
+
+    Returns
+    -------
+    dict of str to str
+        Colour by class.
+
+    Examples
+    --------
+    >>> colours_of(["China open", "flagship"])
+    {'China open': '#D55E00', 'flagship': '#CC79A7'}
+    """
+    free = iter(OTHERS * len(classes))
+    return {name: COLOURS[name] if name in COLOURS else next(free) for name in classes}

@@ -1,0 +1,280 @@
+"""Figures of the panel itself and lists of intervals; each takes a tidy frame."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from offroute._checks import check_columns
+from offroute.report.figures import runs_of_weeks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+_LEAST_LABEL = 0.05
+
+
+def audit_figure(audit: pd.DataFrame, *, source: str) -> "Figure":
+    """Draw the chart's own ratio of China to the US beside that of all models, with bounds.
+
+    Parameters
+    ----------
+    audit : pandas.DataFrame
+        As `offroute.measurement.audit.audit_weeks` returns it.
+    source : str
+        Line under the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The ratio of the nine models of the chart, of all named models, and the range when models
+        of unknown maker and the unnamed rest go to either side; broken where weeks are missing.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+    """
+    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, plain_log_axis, source_line  # noqa: PLC0415
+
+    needed = ["week_start", "top_china", "top_us", "ratio", "ratio_low", "ratio_high"]
+    check_columns(audit, needed, name="audit")
+    frame = audit.sort_values("week_start").reset_index(drop=True)
+    chart = (frame["top_china"] / frame["top_us"].where(frame["top_us"] > 0)).replace(0.0, np.nan)
+    with rc_context(RC):
+        figure = Figure(figsize=(9.4, 4.5))
+        ax = figure.subplots()
+        figure.subplots_adjust(left=0.055, right=0.9, top=0.83, bottom=0.12)
+        figure.text(
+            0.01, 0.965, "China against the US on the panel, by who is counted", fontsize=12,
+            weight="bold", va="top",
+        )  # fmt: skip
+        figure.text(
+            0.01, 0.9, "Tokens to Chinese models per token to US models, by week. Grey: cloaked "
+            "models and the unnamed rest all given to one side. Log scale.", color=MUTED, va="top",
+        )  # fmt: skip
+        plain_log_axis(ax, [0.01, 0.03, 0.1, 0.3, 1, 3, 10])
+        ax.axhline(1, color=INK, linewidth=0.9)
+        for run in runs_of_weeks(frame["week_start"]):
+            part = frame.iloc[run]
+            x = part["week_start"]
+            ax.fill_between(x, part["ratio_low"], part["ratio_high"], color=PANEL, alpha=0.3, lw=0)
+            ax.plot(x, part["ratio"], color=INK, linewidth=1.8)
+            ax.plot(x, chart.iloc[run], color=COLOURS["China"], linewidth=1.2)
+        last, peak = frame["week_start"].iloc[-1], chart.idxmax()
+        for text, week, y, colour, where in (
+            ("all named\nmodels", last, frame["ratio"].iloc[-1], INK, (6, 0)),
+            ("the nine models of the chart", frame["week_start"].iloc[peak], chart.iloc[peak],
+             COLOURS["China"], (-8, 0)),
+        ):  # fmt: skip
+            ax.annotate(
+                text, (week, y), xytext=where, textcoords="offset points", color=colour,
+                fontsize=8.5, weight="bold", va="center", ha="right" if where[0] < 0 else "left",
+                annotation_clip=False,
+            )  # fmt: skip
+        side = frame["week_start"].iloc[0]
+        ax.text(side, 1.06, "China ahead ↑", fontsize=7.5, color=MUTED, va="bottom")
+        ax.text(side, 0.94, "US ahead ↓", fontsize=7.5, color=MUTED, va="top")
+        quarters = pd.date_range(side - pd.Timedelta(days=6), last, freq="QS")
+        names = [f"{day:%Y}" if day.month == 1 else f"{day:%b}" for day in quarters]
+        ax.set_xticks(quarters.to_pydatetime(), names)
+        ax.margins(x=0.01)
+        source_line(figure, source)
+    return figure
+
+
+def parts_figure(table: pd.DataFrame, *, title: str, subtitle: str, source: str) -> "Figure":
+    """Draw the parts of a whole by week as stacked areas with their names beside.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``week_start``, ``class``, ``share``; the shares of a week add up to 1. Classes are stacked
+        in the order in which they first appear.
+    title, subtitle : str
+        Headings.
+    source : str
+        Line under the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Areas broken where weeks are missing; a class is named at the right where it is 5 % or
+        more in the last week, with its share.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+    """
+    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    from offroute.report.style import INK, MUTED, RC, colours_of, source_line  # noqa: PLC0415
+
+    check_columns(table, ["week_start", "class", "share"], name="table")
+    classes = list(dict.fromkeys(table["class"]))
+    wide = table.pivot(index="week_start", columns="class", values="share")[classes].fillna(0.0)
+    weeks = pd.Series(wide.index)
+    colours = colours_of(classes)
+    with rc_context(RC):
+        figure = Figure(figsize=(9.4, 4.3))
+        ax = figure.subplots()
+        figure.subplots_adjust(left=0.055, right=0.82, top=0.83, bottom=0.12)
+        figure.text(0.01, 0.965, title, fontsize=12, weight="bold", va="top")
+        figure.text(0.01, 0.9, subtitle, color=MUTED, va="top")
+        for run in runs_of_weeks(weeks):
+            part = wide.iloc[run]
+            ax.stackplot(
+                part.index, 100 * part.to_numpy().T, colors=list(colours.values()),
+                edgecolor="white", linewidth=0.5,
+            )  # fmt: skip
+        ends = 100 * wide.iloc[-1]
+        top = ends.cumsum()
+        for name in classes:
+            if ends[name] >= 100 * _LEAST_LABEL:
+                ax.annotate(
+                    f"{name} {ends[name]:.0f}", (weeks.iloc[-1], top[name] - ends[name] / 2),
+                    xytext=(6, 0), textcoords="offset points", fontsize=8.5,
+                    color=MUTED if name == "Other" else colours[name],
+                    weight="bold", va="center", annotation_clip=False,
+                )  # fmt: skip
+        ax.set_ylim(0, 100)
+        ax.set_ylabel("% of tokens", fontsize=8)
+        months = pd.date_range(weeks.iloc[0] - pd.Timedelta(days=6), weeks.iloc[-1], freq="QS")
+        ax.set_xticks(months.to_pydatetime(), [f"{day:%b %y}" for day in months])
+        ax.margins(x=0.0)
+        ax.tick_params(colors=INK)
+        source_line(figure, source)
+    return figure
+
+
+def intervals_figure(
+    rows: pd.DataFrame,
+    *,
+    title: str,
+    subtitle: str,
+    source: str,
+    line: float | None = None,
+    log: bool = False,
+    spec: str = ".2f",
+) -> "Figure":
+    """Draw values with their intervals, one row each, written out at the right.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        ``label``, ``value``, ``low``, ``high`` (missing for a point), ``kind``: a group, or
+        ``panel`` for what is naive, ``truth``, or else the colour of estimates; optionally
+        ``section``, a heading over rows that stand together.
+    title, subtitle : str
+        Headings.
+    source : str
+        Line under the figure.
+    line : float, optional
+        Value that all are compared with.
+    log : bool
+        Whether the axis is logarithmic.
+    spec : str
+        Format of the numbers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+    """
+    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+
+    check_columns(rows, ["label", "value", "low", "high", "kind"], name="rows")
+    sections = rows["section"] if "section" in rows else pd.Series("", index=rows.index)
+    named = {"panel": PANEL, "truth": INK, **COLOURS}
+    place, headings = _places(sections)
+    # Bold headings are wider than the labels under them.
+    longest = max(12.0, rows["label"].str.len().max(), 1.1 * sections.str.len().max())
+    with rc_context(RC):
+        height = 1.35 + 0.29 * (place[-1] + 1)
+        figure = Figure(figsize=(9.4, height))
+        ax = figure.subplots()
+        figure.subplots_adjust(
+            left=min(0.02 + 0.0079 * longest, 0.5), right=0.82, top=1 - 0.78 / height,
+            bottom=0.5 / height,
+        )  # fmt: skip
+        figure.text(0.01, 1 - 0.12 / height, title, fontsize=12, weight="bold", va="top")
+        figure.text(0.01, 1 - 0.4 / height, subtitle, color=MUTED, va="top")
+        if line is not None:
+            ax.axvline(line, color=INK, linewidth=0.9)
+        for y, (_, row) in zip(place, rows.iterrows(), strict=True):
+            colour = named.get(row["kind"], CORRECTED)
+            ax.hlines(y, row["low"], row["high"], color=colour, linewidth=2.2, alpha=0.55)
+            mark = "D" if row["kind"] == "panel" else "o"
+            ax.plot(row["value"], y, mark, color=colour, markersize=5)
+            text = format(row["value"], spec) if np.isfinite(row["value"]) else ""
+            if np.isfinite(row["low"]) and row["high"] > row["low"]:
+                text += f"  [{row['low']:{spec}}, {row['high']:{spec}}]"
+            ax.annotate(
+                text, (1.01, y), xycoords=("axes fraction", "data"), fontsize=8, va="center",
+                color=colour,
+            )  # fmt: skip
+        ax.set_yticks(place, list(rows["label"]), color=INK, fontsize=8.5)
+        for y, text in headings:
+            ax.annotate(
+                text, (0, y), xycoords=("axes fraction", "data"), xytext=(-6, 0),
+                textcoords="offset points", fontsize=8.5, weight="bold", ha="right", va="center",
+            )  # fmt: skip
+        ax.set_ylim(place[-1] + 0.6, min([place[0], *[y for y, _ in headings]]) - 0.6)
+        ax.tick_params(axis="y", length=0)
+        _value_axis(ax, rows, line=line, log=log, spec=spec)
+        source_line(figure, source)
+    return figure
+
+
+def _places(sections: pd.Series) -> tuple[list[float], list[tuple[float, str]]]:
+    """Rows from the top, with room for the headings of sections."""
+    place: list[float] = []
+    headings: list[tuple[float, str]] = []
+    y, before = 0.0, None
+    for section in sections:
+        if section != before and section:
+            y += 0.4 if before is not None else 0.0
+            headings.append((y, section))
+            y += 1.0
+        before = section
+        place.append(y)
+        y += 1.0
+    return place, headings
+
+
+def _value_axis(
+    ax: "Axes", rows: pd.DataFrame, *, line: float | None, log: bool, spec: str
+) -> None:
+    """Scale and ticks of the values."""
+    from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter  # noqa: PLC0415
+
+    from offroute.report.style import GRID  # noqa: PLC0415 - matplotlib is an extra
+
+    if log:
+        values = rows[["value", "low", "high"]].to_numpy(dtype=np.float64)
+        values = np.append(values[np.isfinite(values) & (values > 0)], line or values[0, 0])
+        low, high = float(values.min()) / 1.3, float(values.max()) * 1.3
+        ax.set_xscale("log")
+        ax.set_xlim(low, high)
+        ax.set_xticks([tick for tick in _TICKS if low <= tick <= high])
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
+    elif spec.endswith("%"):
+        ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.grid(axis="x", color=GRID, linewidth=0.7)
+    ax.set_axisbelow(True)
