@@ -334,7 +334,7 @@ def weighted_point(
     """
     totals = weights @ lin.columns
     u = lin.columns @ lin.jacobian(totals).T
-    left = u if residualise is None else residualise(u)
+    left = u if residualise is None or not lin.names else residualise(u)
     return PointEstimate(
         values=lin.value(totals),
         names=lin.names,

@@ -129,7 +129,8 @@ def check_supported(x: Regressors, weights: FloatArray, reference: Sample) -> No
     reference : Sample
         Reference sample.
     """
-    empty = x.levels_apart(x.sample_sums(weights), x.reference_sums(reference.weights))
+    logs, population = x.sample_sums(weights), x.reference_sums(reference.weights)
+    empty = x.levels_apart(x.level_sums(logs), x.level_sums(population))
     if empty:
         raise EmptyCell(
             ", ".join(empty),

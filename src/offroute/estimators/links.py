@@ -56,6 +56,24 @@ def evaluate_link(name: LinkName, eta: FloatArray) -> LinkValues:
     return _LINKS[check_choice(name, _LINKS, name="link")](eta)
 
 
+def evaluate_stay(name: LinkName, eta: FloatArray) -> FloatArray:
+    """Evaluate ``lambda = pi' / (1 - pi)`` alone.
+
+    Parameters
+    ----------
+    name : {"logit", "probit", "cloglog"}
+        Link.
+    eta : numpy.ndarray of float64
+        Linear predictors, any shape.
+
+    Examples
+    --------
+    >>> evaluate_stay("logit", np.array([0.0])).tolist()
+    [0.5]
+    """
+    return np.asarray(expit(eta)) if name == "logit" else evaluate_link(name, eta).stay
+
+
 def linear_predictor(name: LinkName, probability: float) -> float:
     """Return the linear predictor of a probability strictly between 0 and 1, by bisection.
 
