@@ -29,7 +29,7 @@ def soft_calibrate(
     """Reweight towards benchmarks that may be missed in proportion to their own covariance.
 
     Minimises ``sum_i (d_i / q_i) G(w_i / d_i) + (c / 2) (T - X'w)' S^-1 (T - X'w)``: with the
-    linear distance, the mode of w under the prior ``w_i ~ N(d_i, d_i q_i / c)`` and the likelihood
+    linear distance, the mode of w under the prior ``w_i ~ N(d_i, c d_i q_i)`` and the likelihood
     ``T ~ N(X'w, S)``. Covariance 0 is `calibrate`, infinite covariance is `expansion`; benchmarks
     that contradict each other are reconciled by their covariances.
 
