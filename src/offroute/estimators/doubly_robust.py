@@ -86,6 +86,7 @@ def doubly_robust(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         With the weights of the participation model (of the first modelled column when they differ
         by column).
 

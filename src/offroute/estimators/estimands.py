@@ -219,6 +219,14 @@ def shares_of(sample: Sample, by: str, *, of: str | None = None) -> Estimand:
         Factor whose levels divide the volume.
     of : str, optional
         Numeric column to divide; default the sample's volume, or the number of units.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from offroute.estimators.intake import read_sample
+    >>> s = read_sample(pd.DataFrame({"origin": ["US", "CN"]}), outcomes=["origin"])
+    >>> shares_of(s, "origin").names
+    ('share(origin=CN)', 'share(origin=US)')
     """
     return share(by, levels=sample.factor(by).levels, of=of)
 

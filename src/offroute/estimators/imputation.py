@@ -66,6 +66,7 @@ def impute(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         Influence values hold the residuals of the logs and the effect of the fit;
         `reference_influence` the imputed values. `weights` are those the logs have in a linear
         fit, or as donors.

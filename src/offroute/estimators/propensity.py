@@ -72,6 +72,7 @@ def ipw(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         Influence values contain the effect of estimating b in both samples (stacked estimating
         equations). Without strata and clusters the rows entered independently, with variance
         ``sum (1 - pi_i) z_i^2``.
