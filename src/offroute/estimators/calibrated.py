@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from offroute._checks import check_choice
 from offroute._typing import FloatArray
 from offroute.estimators.cell_rows import sum_of_squares
 from offroute.estimators.constraints import Constraints
@@ -48,6 +49,7 @@ def calibrated_point(
     linearisation : {"calibrated", "base"}
         As in `calibrate`.
     """
+    check_choice(linearisation, ("calibrated", "base"), name="linearisation")
     lin = linearise(sample, estimands)
     weights = solution.g * problem.base
     diagnostics = {

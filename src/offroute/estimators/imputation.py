@@ -100,9 +100,12 @@ def impute(
     [6.0]
     """
     check_choice(method, ("glm", "nearest", "pmm"), name="method")
-    if neighbours < 1:
+    if not isinstance(neighbours, int | np.integer) or neighbours < 1:
         raise InvalidValue(
-            "neighbours", got=neighbours, rule="at least one donor", next_step="Use 1 or more."
+            "neighbours",
+            got=neighbours,
+            rule="a whole number of donors, at least one",
+            next_step="Use 1 or more.",
         )
     reference = reference_of(target, name="impute")
     x = build_regressors(sample, reference, terms=terms)

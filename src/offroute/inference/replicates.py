@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from offroute._checks import check_choice
 from offroute._random import RngLike, resolve_rng, spawn_seeds
 from offroute._typing import AnyArray, FloatArray, IntArray
 from offroute.estimators.cell_rows import require_rows
@@ -145,6 +146,7 @@ def bootstrap_replicates(
     >>> bool(np.allclose(r.draw(0, 10).sum(axis=1), 4))
     True
     """
+    check_choice(method, ("rao-wu", "poisson"), name="method")
     if count <= 1:
         raise InvalidValue(
             "count", got=count, rule="at least two replicates", next_step="Use 500 or more."
