@@ -7,7 +7,7 @@ import numpy as np
 
 from offroute._typing import FloatArray
 from offroute.estimators.dual import solve_hessian
-from offroute.estimators.regressors import Equation, Regressors, Sums
+from offroute.estimators.regressors import Equation, Regressors, Sums, Tables
 from offroute.exceptions import NotConverged
 
 _MAX_STEPS = 100
@@ -20,6 +20,8 @@ _VANISHED = 1e-9
 _ENOUGH = 1e-7
 # The information is kept once steps are this short, in standard errors, and contract this fast.
 _CHORD_DISTANCE, _CHORD_CONTRACTION = 1.0, 0.05
+# A last step is taken unseen if it should leave this much of the aim.
+_SURE = 0.1
 _SUBSAMPLE_FROM = 60_000
 _STRIDE = 20
 
@@ -169,14 +171,11 @@ def _newton(
             information = _metric(tables, exact=exact)
             step = solve_hessian(information, gradient)
         quick = contracted and exact and norm < _CHORD_DISTANCE
-        length, moved = 1.0, False
-        while length > _SHORTEST_STEP and not moved:
-            trial = b + length * step
-            with np.errstate(all="ignore"):
-                new, new_tables = x.accumulate(equation, trial, curvature=not quick)
-            if np.isfinite(new).all():
-                moved = float(new @ solve_hessian(information, new)) < norm**2
-            length /= 2
+        if quick and tables is None and norm * norm / before < _SURE * aim:
+            # What is left after this step is known from how the last ones contracted.
+            b, norm = b + step, norm * norm / before
+            break
+        moved, trial, new, new_tables = _walk(x, equation, b, (step, information), norm, not quick)
         if moved:
             b, gradient, tables, exact = trial, new, new_tables, True
             if tables is not None:
@@ -192,12 +191,38 @@ def _newton(
     return b, norm, information
 
 
-def _both(tables: tuple[FloatArray, FloatArray] | None) -> tuple[FloatArray, FloatArray]:
+def _walk(
+    x: Regressors,
+    equation: Equation,
+    b: FloatArray,
+    direction: tuple[FloatArray, FloatArray],
+    norm: float,
+    curvature: bool,
+) -> tuple[bool, FloatArray, FloatArray, Tables | None]:
+    """Halve a step until the gradient shrinks in the metric of `direction`'s information.
+
+    Returns whether it does, and the last b tried with its sums.
+    """
+    step, information = direction
+    length = 1.0
+    while True:
+        trial = b + length * step
+        with np.errstate(all="ignore"):
+            new, tables = x.accumulate(equation, trial, curvature=curvature)
+        finite = bool(np.isfinite(new).all())
+        if finite and float(new @ solve_hessian(information, new)) < norm**2:
+            return True, trial, new, tables
+        length /= 2
+        if length <= _SHORTEST_STEP:
+            return False, trial, new, tables
+
+
+def _both(tables: Tables | None) -> Tables:
     assert tables is not None  # they were asked for
     return tables
 
 
-def _metric(tables: tuple[FloatArray, FloatArray] | None, *, exact: bool) -> FloatArray:
+def _metric(tables: Tables | None, *, exact: bool) -> FloatArray:
     """Return the exact information if it can be trusted, else the expected, which always can."""
     observed, expected = _both(tables)
     return observed if exact and _is_positive(observed, expected) else expected

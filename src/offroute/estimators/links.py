@@ -14,6 +14,7 @@ LinkName = Literal["logit", "probit", "cloglog"]
 _LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 # exp(-exp(4)) is 2e-24: beyond it 1 - pi is 0 in double precision.
 _CLOGLOG_MAX = 4.0
+_LOGIT_MAX = 700.0
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,10 @@ def linear_predictor(name: LinkName, probability: float) -> float:
 
 
 def _logit(eta: FloatArray) -> LinkValues:
-    p = expit(eta)
-    q = expit(-eta)
+    # Both tails exactly, from one exponential; beyond 700 it would overflow.
+    odds = np.exp(np.minimum(-eta, _LOGIT_MAX))
+    p = 1 / (1 + odds)
+    q = odds * p
     slope = p * q
     return LinkValues(p, q, p, -slope, slope)
 

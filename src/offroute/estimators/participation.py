@@ -107,7 +107,8 @@ def fit_participation(
     x = build_regressors(sample, reference, terms=terms)
     weights = relative_weights(sample)
     a, d = x.sample_sums(weights), x.reference_sums(reference.weights)
-    _check_overlap(x, x.level_sums(a), x.level_sums(d))
+    logs, population = x.level_sums(a, of=x.sample_row), x.level_sums(d, of=x.reference_row)
+    _check_overlap(x, logs, population)
     alp = method == "alp"
     size, count = float(reference.weights.sum()), float(weights.sum())
     if not alp and size <= count:

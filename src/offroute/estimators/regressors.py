@@ -36,8 +36,11 @@ RowIndex = AnyArray | slice
 Equation = Callable[[FloatArray, slice], tuple[FloatArray, FloatArray, FloatArray]]
 """Linear predictors of some distinct rows to (r, s = -dr/deta, t >= 0 to use in place of s)."""
 
-Sums = tuple[FloatArray, tuple[FloatArray, FloatArray] | None]
-"""``sum_r x_r r_r`` and, if asked for, ``sum_r s_r x_r x_r'`` and ``sum_r t_r x_r x_r'``."""
+Tables = tuple[FloatArray, FloatArray]
+"""``sum_r s_r x_r x_r'`` and ``sum_r t_r x_r x_r'``."""
+
+Sums = tuple[FloatArray, Tables | None]
+"""``sum_r x_r r_r`` and, if asked for, the tables."""
 
 
 @dataclass(frozen=True)
@@ -175,15 +178,19 @@ class Regressors:
         sums.add(self.cells.code.astype(np.intp, copy=False), self.numeric, weights)
         return sums.table(self.cells)[np.ix_(self.free, self.free)]
 
-    def level_sums(self, values: FloatArray) -> FloatArray:
+    def level_sums(self, values: FloatArray, *, of: RowIndex = slice(None)) -> FloatArray:
         """Add up values, shape (rows,), by level of every factor: shape (width,).
 
         Parameters
         ----------
         values : numpy.ndarray of float64, shape (rows,)
             Values by distinct row.
+        of : slice, optional
+            The distinct rows whose values are not 0, if they are a slice; else ignored.
         """
-        return margin_sums(self.cells, cell_totals(self.cells, values))
+        rows = of if isinstance(of, slice) else slice(None)
+        sums = np.bincount(self.cells.code[rows], values[rows], self.cells.size)
+        return margin_sums(self.cells, np.asarray(sums, np.float64))
 
     def levels_apart(self, first: FloatArray, second: FloatArray) -> list[str]:
         """Return levels where `first` sums to 0 and `second` to more; of both shape (width,).
