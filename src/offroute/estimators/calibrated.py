@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from offroute.estimators.dual import Problem, Solution, evaluate, solve_hessian
 from offroute.estimators.estimands import Estimand, linearise, weighted_point
 from offroute.estimators.point import PointEstimate, Sample, Target
 from offroute.estimators.reference import benchmark_columns
-from offroute.estimators.replicate_duals import replicate_totals
+from offroute.estimators.replicate_duals import Centre, centre_at, replicate_totals
 
 Linearisation = Literal["calibrated", "base"]
 
@@ -80,11 +81,13 @@ def calibrated_point(
     )
     kept = (problem.base > 0) | (sample.weights == 0)
 
+    @cache
+    def _centre() -> Centre:
+        return centre_at(problem, solution.dual)
+
     def _replicates(draws: FloatArray, totals: FloatArray | None = None) -> FloatArray:
-        sums = replicate_totals(
-            problem, solution.dual, draws if kept.all() else draws * kept, lin.columns, totals
-        )
-        return lin.value(sums)
+        used = draws if kept.all() else draws * kept
+        return lin.value(replicate_totals(problem, _centre(), used, lin.columns, totals))
 
     return replace(
         add_benchmark_error(point, problem.constraints, target, effects), replicate=_replicates
