@@ -171,7 +171,7 @@ def _newton(
             information = _metric(tables, exact=exact)
             step = solve_hessian(information, gradient)
         quick = contracted and exact and norm < _CHORD_DISTANCE
-        if quick and tables is None and norm * norm / before < _SURE * aim:
+        if quick and np.isfinite(before) and norm * norm / before < _SURE * aim:
             # What is left after this step is known from how the last ones contracted.
             b, norm = b + step, norm * norm / before
             break

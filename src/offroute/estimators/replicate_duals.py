@@ -162,7 +162,8 @@ def _solve_on_cells(
         duals[active[go]] -= (
             ((gradient[go] * centre.scale) @ centre.root) @ centre.root.T * centre.scale
         )
-        last = (error < _QUICK * previous) & (error * error < _SURE * _AIM * previous)
+        seen = np.isfinite(previous) & (error < _QUICK * previous)
+        last = seen & (error * error < _SURE * _AIM * previous)
         go &= ~last
         active, previous = active[go], error[go]
         if not active.size:
