@@ -9,7 +9,7 @@ from offroute.estimators.dual import TOLERANCE, Problem, evaluate, factor, needs
 from offroute.estimators.margins import cell_totals, margin_sums, products, scores
 from offroute.exceptions import NotConverged
 
-_AIM = 1e-11
+_AIM = 5e-11
 _CHORD_STEPS = 20
 # A last step is taken unseen if it should leave this much of the aim, by the last contraction.
 _SURE, _QUICK = 0.1, 0.2

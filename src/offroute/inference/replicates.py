@@ -345,7 +345,12 @@ def _rao_wu_multipliers(design: Design) -> Callable[[np.random.Generator], Float
         drawn = np.empty(stratum.size)
         for h, n in enumerate(count):
             k = np.bincount(generator.integers(0, n, n - 1, dtype=np.int64), minlength=n)
-            places = slice(None) if simple else order[starts[h] : starts[h] + n]
+            if simple:
+                np.multiply(k, rescale[h] * n / (n - 1), out=drawn)
+                if rescale[h] < 1:
+                    drawn += 1 - rescale[h]
+                return drawn
+            places = order[starts[h] : starts[h] + n]
             drawn[places] = k * (rescale[h] * n / (n - 1)) + (1 - rescale[h])
         return drawn if design.clusters is None else drawn[design.clusters]
 
