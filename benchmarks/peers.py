@@ -1,8 +1,8 @@
 """Calls to the peers: each prepares its own input untimed and returns the call to time.
 
 A peer is a function of `Logs` that returns ``(call, weights)``: `call` takes nothing, `weights`
-turns its result into final weights. Dense columns are built untimed, which favours the peers that
-need them.
+turns its result into final weights (for "ipw" into coefficients). Dense columns are built untimed,
+which favours the peers that need them.
 """
 
 from collections.abc import Callable
@@ -147,6 +147,29 @@ def svy_replicates(logs: Logs) -> Call:
     return call, lambda out: out.data["rk_wgt"].to_numpy()
 
 
+def sklearn_ipw(logs: Logs) -> Call:
+    """Fit participation by logistic regression with scikit-learn's Newton-Cholesky solver."""
+    linear_model = import_module("sklearn.linear_model")
+    x = dense_columns(logs)[:, 1:]
+    model = linear_model.LogisticRegression(
+        C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=100
+    )
+    return (
+        lambda: model.fit(x, logs.y),
+        lambda out: np.concatenate([out.intercept_, out.coef_[0]]),
+    )
+
+
+def statsmodels_ipw(logs: Logs) -> Call:
+    """Fit participation by logistic regression with statsmodels' Newton."""
+    discrete = import_module("statsmodels.discrete.discrete_model")
+    x = dense_columns(logs)
+    return (
+        lambda: discrete.Logit(logs.y, x).fit(method="newton", tol=1e-8, disp=0),
+        lambda out: np.asarray(out.params),
+    )
+
+
 PEERS: dict[str, dict[str, Callable[[Logs], Call]]] = {
     "rake": {"weightpipe": weightpipe_rake, "rimpy": rimpy_rake},
     "linear": {"weightpipe": weightpipe_linear, "python-icarus": icarus_linear},
@@ -156,5 +179,6 @@ PEERS: dict[str, dict[str, Callable[[Logs], Call]]] = {
         "weightpipe": weightpipe_entropy,
     },
     "logit": {"python-icarus": icarus_logit, "weightpipe": weightpipe_logit},
+    "ipw": {"scikit-learn": sklearn_ipw, "statsmodels": statsmodels_ipw},
     "replicates": {"svy": svy_replicates},
 }

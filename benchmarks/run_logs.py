@@ -30,14 +30,16 @@ from typing import Any
 import numpy as np
 from generator import LEVELS, Logs, dense_columns, dense_totals, make_logs
 from peers import BOUNDS, PEERS
+from scipy.special import expit
 
 from offroute.estimators.calibrate import calibrate, entropy_balance, rake
 from offroute.estimators.estimands import share
 from offroute.estimators.point import Design, Factor, Sample, Target, make_target
+from offroute.estimators.propensity import ipw
 from offroute.inference.resampling import bootstrap
 
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
-TASKS = ("rake", "linear", "entropy", "logit", "replicates")
+TASKS = ("rake", "linear", "entropy", "logit", "ipw", "replicates")
 REPLICATES, REPLICATE_ROWS = 500, 100_000
 SLOW_ROWS = 1_000_000
 
@@ -63,8 +65,28 @@ def target_of(logs: Logs, *, moments: bool) -> Target:
     return make_target(totals)
 
 
+def participation(logs: Logs) -> tuple[Sample, Target, list[Any]]:
+    """Split the rows by y into logs and reference rows: ALP is then y's logistic regression."""
+
+    def part(keep: np.ndarray) -> Sample:
+        columns: dict[str, Any] = {
+            f"x{j}": Factor(codes[keep], tuple(map(str, range(k))))
+            for j, (codes, k) in enumerate(zip(logs.codes, LEVELS, strict=True))
+        }
+        columns |= {"c1": logs.c1[keep], "c2": logs.c2[keep]}
+        rows = int(keep.sum())
+        return Sample(columns, np.ones(rows), Design(rows), ())
+
+    terms: list[Any] = [f"x{j}" for j in range(len(LEVELS))]
+    terms += ["c1", "c2", ("c1", "c1"), ("c1", "c2")]
+    return part(logs.y == 1), Target(reference=part(logs.y == 0)), terms
+
+
 def ours(task: str, logs: Logs, *, unit: bool = False) -> Callable[[], Any]:
     """Return our call of a task; weights only, as the peers return."""
+    if task == "ipw":
+        inside, rest, terms = participation(logs)
+        return lambda: ipw(inside, rest, method="alp", terms=terms, estimands=())
     s = sample_of(logs, unit=unit)
     margins, full = target_of(logs, moments=False), target_of(logs, moments=True)
     if task == "replicates":
@@ -79,11 +101,26 @@ def ours(task: str, logs: Logs, *, unit: bool = False) -> Callable[[], Any]:
 
 
 def error(task: str, logs: Logs, weights: np.ndarray) -> float:
-    """Return the largest error of a total, relative to its size or 1e-3 of the rows."""
+    """Return the largest error of a total, relative to its size or 1e-3 of the rows.
+
+    For "ipw", which has coefficients in place of weights, that of an estimating equation per row.
+    """
+    if task == "ipw":
+        x = dense_columns(logs)
+        return float(np.max(np.abs(x.T @ (logs.y - expit(x @ weights))))) / logs.n
     totals = dense_totals(logs)
     used = 36 if task in ("rake", "replicates") else 40
     gaps = np.abs(dense_columns(logs)[:, :used].T @ weights - totals[:used])
     return float(np.max(gaps / np.maximum(np.abs(totals[:used]), 1e-3 * logs.n)))
+
+
+def answer(task: str, logs: Logs, weights: np.ndarray) -> np.ndarray:
+    """Return what `error` judges: our weights, or the coefficients that they are made of."""
+    if task != "ipw":
+        return weights
+    inside = np.flatnonzero(logs.y == 1)[: weights.size : max(1, weights.size // 5000)]
+    some = -np.log(weights[:: max(1, weights.size // 5000)])
+    return np.linalg.lstsq(dense_columns(logs)[inside], some)[0]
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
@@ -124,7 +161,7 @@ def pair(task: str, peer: str, n: int, rounds: int) -> dict[str, object]:
         "our_error": "1e-10 or an error, in every replicate",
     }
     if task != "replicates":
-        row["our_error"] = f"{error(task, logs, mine().weights):.1e}"
+        row["our_error"] = f"{error(task, logs, answer(task, logs, mine().weights)):.1e}"
     return row
 
 
@@ -134,16 +171,16 @@ def pairs(n: int, tasks: list[str], rounds: int) -> list[dict[str, object]]:
     for task in tasks:
         for peer in PEERS[task]:
             size = REPLICATE_ROWS if task == "replicates" else n
-            row = pair(task, peer, size, 2 if task == "replicates" else rounds)
+            row = pair(task, peer, size, rounds)
             print(row, flush=True)
             rows.append(row)
     return rows
 
 
-def growth(sizes: list[int]) -> list[dict[str, object]]:
+def growth(sizes: list[int], tasks: list[str]) -> list[dict[str, object]]:
     """Time our tasks at several sizes; the slope is that of log CPU time on log rows."""
     rows: list[dict[str, object]] = []
-    for task in TASKS[:4]:
+    for task in tasks:
         medians: list[float] = []
         for n in sizes:
             call = ours(task, make_logs(n))
@@ -240,7 +277,7 @@ def main() -> None:
     elif options.what == "memory":
         rows = memory(options.n, options.tasks)
     else:
-        rows = growth(options.sizes)
+        rows = growth(options.sizes, [t for t in options.tasks if t != "replicates"])
     write(rows, options.out, "python benchmarks/run_logs.py " + " ".join(sys.argv[1:-2]))
 
 

@@ -5,6 +5,7 @@ Every number is read from the CSV files that the scripts in benchmarks/ write.
 
 import argparse
 import csv
+import math
 import sys
 from pathlib import Path
 
@@ -16,6 +17,14 @@ FUNCTIONALS = {
     "log_us": "log US total",
     "log_china": "log China total",
     "log_lambda": "log Lambda",
+}
+TASKS = {
+    "rake": "rake, base weights",
+    "linear": "calibrate, linear",
+    "entropy": "entropy balancing",
+    "logit": "calibrate, logit in (.2, 5)",
+    "ipw": "ipw, logistic",
+    "replicates": "500 raked replicates",
 }
 SCALES = {
     "weeks": "weeks drawn, volume paths included",
@@ -140,6 +149,65 @@ def cells(tables: list[list[dict[str, str]]]) -> str:
     return "\n\n".join([table(head, body), made])
 
 
+def log_pairs(rows: list[dict[str, str]]) -> str:
+    """Return what peers take in multiples of what we take."""
+    body = [
+        [
+            "rake, unit weights" if row["peer"].startswith("rimpy") else TASKS[row["task"]],
+            row["peer"],
+            f"{int(row['n']):,}",
+            f"{float(row['peer_cpu_s']):.3g}",
+            f"{float(row['our_cpu_s']):.3g}",
+            f"{float(row['cpu_ratio']):.1f}",
+            f"{float(row['lowest']):.1f} to {float(row['highest']):.1f}",
+            row["rounds"],
+            row["peer_error"],
+            row["our_error"] if row["task"] != "replicates" else "at most 1e-10",
+        ]
+        for row in rows
+    ]
+    head = ["task", "peer", "rows", "peer CPU s", "our CPU s", "ratio", "range"]
+    head += ["rounds", "peer error", "our error"]
+    return "\n\n".join([table(head, body), made_by(rows)])
+
+
+def log_growth(rows: list[dict[str, str]]) -> str:
+    """Return CPU times by rows and the slopes of their logs."""
+    body = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        some = [row for row in rows if row["task"] == task]
+        size, cpu = ([float(row[k]) for row in some] for k in ("n", "cpu_s"))
+        overall = math.log(cpu[-1] / cpu[0]) / math.log(size[-1] / size[0])
+        body.append(
+            [
+                TASKS[task],
+                ", ".join(f"{x:.0e}".replace("e+0", "e") for x in size),
+                ", ".join(f"{1000 * x:.3g}" for x in cpu),
+                ", ".join(row["slope"] for row in some[1:]),
+                f"{overall:.2f}",
+            ]
+        )
+    head = ["task", "rows", "CPU ms", "log-log slopes", "slope over all"]
+    return "\n\n".join([table(head, body), made_by(rows)])
+
+
+def log_memory(rows: list[dict[str, str]]) -> str:
+    """Return what a call adds to the peak memory of its process."""
+    body = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        some = {row["who"]: float(row["added_peak_mb"]) for row in rows if row["task"] == task}
+        own = some.pop("offroute")
+        peers = ", ".join(f"{who} {mb:.0f} ({mb / own:.0f}x)" for who, mb in some.items())
+        body.append([TASKS[task], f"{own:.0f}", peers])
+    return "\n\n".join([table(["task", "our MB", "peers' MB"], body), made_by(rows)])
+
+
+def made_by(rows: list[dict[str, str]]) -> str:
+    """Return how a table of logs was made; rows may come from several runs."""
+    runs = dict.fromkeys((row["command"], row["date"], row["versions"]) for row in rows)
+    return "; ".join(f"`{command}`, {day}, {versions}" for command, day, versions in runs) + "."
+
+
 def build(folder: Path) -> str:
     """Return the text of the page."""
     return (
@@ -162,6 +230,18 @@ def build(folder: Path) -> str:
                 "Parquet logs summed up in cells by `collapse`, and the same sums in plain DuckDB "
                 "SQL without its checks; each run a fresh process, memory with Python.",
                 cells([read(folder / "results" / f"{n}.csv") for n in ("cells", "cells_large")]),
+                "## Estimators for own logs against their peers",
+                "CPU time (user and system), one BLAS thread, one call of the peer and three of "
+                "ours in turns; the ratio is the median over the rounds, with its range. A million "
+                "rows in 23,040 possible cells, 40 constraints (raking: 36), made by "
+                "`generator.py`; `peers.py` has the calls and `requirements.txt` the versions. "
+                "Errors are the largest of a total, relative to it (ipw: of an estimating "
+                "equation, per row).",
+                log_pairs(read(folder / "results" / "logs_pairs.csv")),
+                "Growth with the rows:",
+                log_growth(read(folder / "results" / "logs_growth.csv")),
+                "What one call adds to the peak memory of a process of its own:",
+                log_memory(read(folder / "results" / "logs_memory.csv")),
             ]
         )
         + "\n"

@@ -1,8 +1,9 @@
 """Coverage of the unit-log estimators on two simulated populations, as a small table.
 
-Run: python scripts/study_unit_logs.py [--replicates 1000] [--work DIR]
-Writes studies/unit_logs_coverage.csv. Replicates done are kept in DIR, so a run can be resumed;
-every replicate has its own spawned seed, so the table does not depend on where a run stopped.
+Run: python scripts/study_unit_logs.py [--replicates 1000] [--work DIR] [--parts ...]
+Writes studies/unit_logs_coverage.csv; rows of the parts not run are kept. Replicates done are kept
+in DIR, so a run can be resumed; every replicate has its own spawned seed, so the table does not
+depend on where a run stopped.
 """
 
 import argparse
@@ -10,13 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_unit_logs_designs import DESIGNS
+import study_unit_logs_designs as designs
+import study_unit_logs_more as more
 
 from offroute._random import spawn_seeds
 
 OUT = Path(__file__).parent.parent / "studies" / "unit_logs_coverage.csv"
 SEED = 20261123
 BATCH = 50
+KEY = ["design", "outcome", "estimator"]
+# Each part: its population, how it is drawn and estimated, and the name in the table.
+PARTS = {
+    "chen-li-wu": (designs.chen_li_wu, designs.draw_chen_li_wu, "chen-li-wu"),
+    "accounts": (designs.heavy_tailed_accounts, designs.draw_accounts, "heavy-tailed accounts"),
+    "chen-li-wu-more": (designs.chen_li_wu, more.draw_chen_li_wu, "chen-li-wu"),
+    "accounts-more": (designs.heavy_tailed_accounts, more.draw_accounts, "heavy-tailed accounts"),
+}
 # Two-sided quantiles of the normal at 90 and 95 %.
 LEVELS = {"90": 1.6448536269514722, "95": 1.959963984540054}
 MCSE_ALLOWED = 4
@@ -24,7 +34,7 @@ MCSE_ALLOWED = 4
 
 def replicates(name: str, count: int, work: Path) -> pd.DataFrame:
     """Return one row per replicate, estimator and outcome, continuing what `work` holds."""
-    world, draw = DESIGNS[name]
+    world, draw, _ = PARTS[name]
     population = world(np.random.default_rng(SEED))
     seeds = spawn_seeds(SEED + 1, count)
     parts = []
@@ -74,12 +84,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replicates", type=int, default=1000)
     parser.add_argument("--work", type=Path, default=Path("build/study_unit_logs"))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    tables = []
-    for name in DESIGNS:
-        tables.append(summarise(replicates(name, options.replicates, options.work), name))
+    tables = [
+        summarise(replicates(name, options.replicates, options.work), PARTS[name][2])
+        for name in options.parts
+    ]
     table = pd.concat(tables, ignore_index=True)
+    if OUT.exists():
+        old = pd.read_csv(OUT)
+        again = pd.MultiIndex.from_frame(old[KEY]).isin(pd.MultiIndex.from_frame(table[KEY]))
+        table = pd.concat([old[~again], table], ignore_index=True)
+        table = table.sort_values("design", kind="stable", ignore_index=True)
     OUT.parent.mkdir(exist_ok=True)
     table.round(6).to_csv(OUT, index=False, lineterminator="\n")
     shown = ["design", "outcome", "estimator", "assumptions_hold", "bias", "se_over_sd"]

@@ -57,8 +57,8 @@ def draw_chen_li_wu(population: pd.DataFrame, seed: np.random.SeedSequence) -> I
     """Draw logs, reference and labelled sample once; yield estimates of every estimator."""
     rng = np.random.default_rng(seed)
     logs = population[rng.random(len(population)) < population["enters"]]
-    panel = _systematic(population, N_REFERENCE, rng)
-    labelled = _systematic(population, N_LABELLED, rng)
+    panel = systematic(population, N_REFERENCE, rng)
+    labelled = systematic(population, N_LABELLED, rng)
     sample = read_sample(logs, outcomes=OUTCOMES, covariates=ALL)
     reference = read_sample(panel, covariates=ALL, weights="d")
     rows = Target(reference=reference)
@@ -103,7 +103,7 @@ def draw_chen_li_wu(population: pd.DataFrame, seed: np.random.SeedSequence) -> I
     ]
     truth = population[OUTCOMES].mean().to_numpy()
     for name, estimator, target, holds in cases:
-        yield from _rows(name, infer(estimator(sample, target)), truth, OUTCOMES, holds)
+        yield from as_rows(name, infer(estimator(sample, target)), truth, OUTCOMES, holds)
     # Predictions: the linear predictor learned on the logs, never on the labelled rows.
     design = np.column_stack([np.ones(len(logs)), logs[ALL]])
     learned = np.linalg.lstsq(design, logs[OUTCOMES].to_numpy(), rcond=None)[0]
@@ -123,7 +123,7 @@ def draw_chen_li_wu(population: pd.DataFrame, seed: np.random.SeedSequence) -> I
     for tune in (True, False):
         point = rectify(with_labels, without, predictions=names, tune=tune)
         name = "rectify" if tune else "rectify, not tuned"
-        yield from _rows(name, infer(point), truth, OUTCOMES, True)
+        yield from as_rows(name, infer(point), truth, OUTCOMES, True)
 
 
 def heavy_tailed_accounts(rng: np.random.Generator) -> pd.DataFrame:
@@ -209,16 +209,10 @@ def draw_accounts(population: pd.DataFrame, seed: np.random.SeedSequence) -> Ite
         for name, estimator, target, holds in cases:
             point = estimator(sample, target, estimands=estimands)
             good = holds and not suffix
-            yield from _rows(name + suffix, infer(point), truth, names, good)
+            yield from as_rows(name + suffix, infer(point), truth, names, good)
 
 
-DESIGNS = {
-    "chen-li-wu": (chen_li_wu, draw_chen_li_wu),
-    "heavy-tailed accounts": (heavy_tailed_accounts, draw_accounts),
-}
-
-
-def _systematic(population: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
+def systematic(population: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
     """Draw n units with probability in proportion to size, systematically in random order."""
     order = rng.permutation(len(population))
     chance = n * population["size"].to_numpy()[order] / population["size"].sum()
@@ -227,9 +221,10 @@ def _systematic(population: pd.DataFrame, n: int, rng: np.random.Generator) -> p
     return population.iloc[order[chosen]].assign(d=1 / chance[chosen])
 
 
-def _rows(
+def as_rows(
     name: str, estimate: Estimate, truth: np.ndarray, outcomes: list[str], holds: bool
 ) -> Iterator[dict]:
+    """Yield one row per outcome."""
     for k, outcome in enumerate(outcomes):
         yield {
             "estimator": name,

@@ -1,4 +1,4 @@
-"""Corrected shares of large-language-model usage from a biased panel.
+r"""Corrected shares of large-language-model usage from a biased panel.
 
 Examples
 --------
@@ -9,6 +9,32 @@ Examples
 ['China', 'US', 'Stealth', 'Rest of world']
 >>> offroute.contest(week).observed_ratio > offroute.contest(week).ratio[1]
 True
+
+From a file of one's own logs to a share of volume: naive, and for the population whose plans are
+known.
+
+>>> from io import StringIO
+>>> import pandas as pd
+>>> file = StringIO(
+...     "account plan origin tokens\n"
+...     "1 free CN 9\n1 free CN 7\n2 free US 3\n2 free CN 8\n3 free CN 6\n4 free CN 5\n"
+...     "4 free US 4\n5 paid US 9\n5 paid US 7\n6 paid CN 4\n7 paid US 6\n"
+... )
+>>> logs = offroute.read_sample(
+...     pd.read_csv(file, sep=" "),
+...     outcomes=["origin"],
+...     covariates=["plan"],
+...     volume="tokens",
+...     design=offroute.DesignColumns(clusters="account"),
+... )
+>>> population = offroute.make_target({"plan": {"free": 50, "paid": 50}})
+>>> china = [offroute.share("origin", levels=["CN"])]
+>>> for estimator in (offroute.expansion, offroute.calibrate):
+...     point = estimator(logs, population, estimands=china)
+...     e = offroute.infer(point, level=0.9, interval="logit")
+...     print(f"{estimator.__name__}: {e.values[0]:.2f} [{e.lower[0]:.2f}, {e.upper[0]:.2f}]")
+expansion: 0.57 [0.22, 0.87]
+calibrate: 0.48 [0.24, 0.73]
 """
 
 from importlib import import_module
@@ -59,15 +85,31 @@ if TYPE_CHECKING:
     from offroute.estimators.soft_calibration import soft_calibrate
     from offroute.estimators.switches import MECHANISMS
     from offroute.estimators.synthesis import Posterior
-    from offroute.estimators.weights import balance_table, summarise_weights, trim_weights
+    from offroute.estimators.weights import (
+        balance_table,
+        summarise_weights,
+        trim,
+        trim_weights,
+        uncovered_share,
+    )
     from offroute.exceptions import OffrouteError
+    from offroute.inference.bands import (
+        composition_intervals,
+        design_effect_covariance,
+        goodman_intervals,
+        sison_glaz_intervals,
+        sup_t_band,
+    )
     from offroute.inference.comparison import compare_estimators
-    from offroute.inference.estimate import infer
+    from offroute.inference.delta import delta_method
+    from offroute.inference.estimate import Estimate, infer
+    from offroute.inference.intervals import fieller_interval
     from offroute.inference.mechanisms.coverage import coverage_by_lab
     from offroute.inference.overturn import overturn
     from offroute.inference.paths import ratio_series, share_series
     from offroute.inference.pipeline import correct, load_market
-    from offroute.inference.resampling import bootstrap, jackknife
+    from offroute.inference.replicates import given_replicates
+    from offroute.inference.resampling import bootstrap, jackknife, replicate_inference
     from offroute.inference.shares import Contest, Volumes, contest, share_table, volumes
     from offroute.inference.summary import answer_table
     from offroute.inference.trends import trend_report
@@ -172,12 +214,25 @@ _GROUPS = {
     "offroute.estimators.weights": (
         "balance_table",
         "summarise_weights",
+        "trim",
         "trim_weights",
+        "uncovered_share",
     ),
-    "offroute.inference.estimate": ("infer",),
+    "offroute.inference.estimate": ("Estimate", "infer"),
     "offroute.inference.resampling": (
         "bootstrap",
         "jackknife",
+        "replicate_inference",
+    ),
+    "offroute.inference.replicates": ("given_replicates",),
+    "offroute.inference.intervals": ("fieller_interval",),
+    "offroute.inference.delta": ("delta_method",),
+    "offroute.inference.bands": (
+        "composition_intervals",
+        "design_effect_covariance",
+        "goodman_intervals",
+        "sison_glaz_intervals",
+        "sup_t_band",
     ),
     # errors
     "offroute.exceptions": ("OffrouteError",),
@@ -265,10 +320,22 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "loglinear",
     "balance_table",
     "summarise_weights",
+    "trim",
     "trim_weights",
+    "uncovered_share",
+    "Estimate",
     "infer",
     "bootstrap",
     "jackknife",
+    "replicate_inference",
+    "given_replicates",
+    "fieller_interval",
+    "delta_method",
+    "composition_intervals",
+    "design_effect_covariance",
+    "goodman_intervals",
+    "sison_glaz_intervals",
+    "sup_t_band",
     "OffrouteError",
     "exceptions",
 ]

@@ -6,6 +6,30 @@ import pandas as pd
 
 TABLE = pd.read_csv(Path(__file__).parents[2] / "studies" / "unit_logs_coverage.csv")
 HOLDS = TABLE[TABLE["assumptions_hold"]]
+INTERVALS = pd.read_csv(Path(__file__).parents[2] / "studies" / "interval_coverage.csv")
+ESTIMATORS = [
+    "expansion",
+    "poststratify",
+    "rake",
+    "calibrate linear",
+    "calibrate raking",
+    "calibrate logit",
+    "calibrate sinh",
+    "calibrate truncated linear",
+    "soft calibrate",
+    "ipw",
+    "ipw alp",
+    "ipw cloglog",
+    "ipw probit",
+    "ipw calibrated",
+    "impute glm",
+    "impute nearest",
+    "impute pmm",
+    "doubly robust",
+    "doubly robust bias-minimised",
+    "rectify",
+    "mrp",
+]
 
 
 def test_intervals_cover_where_assumptions_hold():
@@ -24,3 +48,16 @@ def test_standard_errors_are_the_spread():
 def test_failures_are_shown():
     failing = TABLE[~TABLE["assumptions_hold"]]
     assert (failing["coverage_95"] < 0.5).sum() > 20
+
+
+def test_every_estimator_is_studied():
+    for name in ESTIMATORS:
+        assert TABLE["estimator"].str.startswith(name).any(), name
+
+
+def test_every_kind_of_interval_is_studied():
+    kinds = {"normal", "t", "t, jackknife", "logit", "log", "Fieller", "Goodman", "Sison-Glaz"}
+    kinds |= {"percentile, Rao-Wu", "percentile, Poisson", "BCa, Rao-Wu", "sup-t"}
+    kinds |= {"log odds, sup-t", "Goodman, counts over the design effect"}
+    assert kinds <= set(INTERVALS["interval"])
+    assert (INTERVALS["replicates"] == 1000).all()

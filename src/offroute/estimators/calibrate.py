@@ -62,6 +62,7 @@ def calibrate(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         Totals met to 1e-10 relative.
 
     Raises
@@ -111,8 +112,9 @@ def entropy_balance(
     """Reweight a sample to moments of another group with the least entropy divergence.
 
     ``w_i = d_i exp(x_i' l)``: the raking case of `calibrate`, in which the linearised variance
-    uses the exact derivative. Give `Target` the group's size and totals of its moments (a tuple
-    of columns is their product).
+    uses the exact derivative. Consistent when the odds of belonging to the group are log-linear in
+    the moments, or the outcome is linear in them; not when they differ in what was not balanced.
+    Give `Target` the group's size and totals of its moments (a tuple of columns is their product).
 
     Parameters
     ----------
@@ -126,6 +128,7 @@ def entropy_balance(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         As `calibrate`.
 
     Raises
@@ -160,6 +163,8 @@ def rake(
 
     ``w_i = d_i prod_j f_j[level of i on margin j]``: the limit of iterative proportional fitting
     (Deming and Stephan 1940), reached here by Newton steps on the cells of the crossed margins.
+    Consistent when inclusion is a product of one factor a margin, or the outcome a sum of one term
+    a margin; biased when margins interact in both, or inclusion depends on the outcome beyond them.
     Redundant margins are allowed when they agree; a level with total 0 gets weight 0.
 
     Parameters
@@ -176,6 +181,7 @@ def rake(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         Margins met to 1e-10 relative.
 
     Raises

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
 
+from offroute._checks import check_choice
 from offroute._typing import FloatArray
 from offroute.estimators.cell_rows import sum_of_squares
 from offroute.estimators.constraints import Constraints
@@ -13,7 +15,7 @@ from offroute.estimators.dual import Problem, Solution, evaluate, solve_hessian
 from offroute.estimators.estimands import Estimand, linearise, weighted_point
 from offroute.estimators.point import PointEstimate, Sample, Target
 from offroute.estimators.reference import benchmark_columns
-from offroute.estimators.replicate_duals import replicate_totals
+from offroute.estimators.replicate_duals import Centre, centre_at, replicate_totals
 
 Linearisation = Literal["calibrated", "base"]
 
@@ -48,6 +50,7 @@ def calibrated_point(
     linearisation : {"calibrated", "base"}
         As in `calibrate`.
     """
+    check_choice(linearisation, ("calibrated", "base"), name="linearisation")
     lin = linearise(sample, estimands)
     weights = solution.g * problem.base
     diagnostics = {
@@ -78,11 +81,13 @@ def calibrated_point(
     )
     kept = (problem.base > 0) | (sample.weights == 0)
 
+    @cache
+    def _centre() -> Centre:
+        return centre_at(problem, solution.dual)
+
     def _replicates(draws: FloatArray, totals: FloatArray | None = None) -> FloatArray:
-        sums = replicate_totals(
-            problem, solution.dual, draws if kept.all() else draws * kept, lin.columns, totals
-        )
-        return lin.value(sums)
+        used = draws if kept.all() else draws * kept
+        return lin.value(replicate_totals(problem, _centre(), used, lin.columns, totals))
 
     return replace(
         add_benchmark_error(point, problem.constraints, target, effects), replicate=_replicates

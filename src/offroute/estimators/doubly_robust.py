@@ -86,6 +86,7 @@ def doubly_robust(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         With the weights of the participation model (of the first modelled column when they differ
         by column).
 
@@ -210,13 +211,13 @@ def _fit_together(
     d: FloatArray,
     models_of: tuple[Family, LinkName],
 ) -> _Pair:
-    """Alternate the two sets of equations until the total stands still."""
+    """Alternate the two sets of equations until the weights stand still, and so the total does."""
     family, link = models_of
     a, there = x.sample_sums(base), x.reference_sums(d)
     outcome = fit_outcome(x, column, base, family=family)
     start = np.zeros(x.free.size)
     start[0] = linear_predictor(link, min(float(base.sum() / d.sum()), 0.99))
-    last = np.inf
+    last = np.full(base.size, np.inf)
     for _ in range(_MAX_ROUNDS):
         slope = outcome.slope
 
@@ -233,13 +234,12 @@ def _fit_together(
         weights = base / v.probability
         guess = None if outcome.fit is None else outcome.fit.coefficients
         outcome = fit_outcome(x, column, weights * v.entry, family=family, start=guess)
-        total = float(there @ outcome.mean + weights @ outcome.residual)
-        if abs(total - last) <= _AIM * abs(weights * column).sum():
+        if np.abs(weights - last).max() <= _AIM * weights.max():
             return _Pair(outcome, weights, v.probability)
-        last, start = total, fit.coefficients
+        last, start = weights, fit.coefficients
     raise NotConverged(
         "bias-minimised models",
-        got=f"a total that still moves after {_MAX_ROUNDS} rounds",
+        got=f"weights that still move after {_MAX_ROUNDS} rounds",
         rule="the participation and outcome equations must have a joint solution",
         next_step='Use method="plain", or fewer regressors.',
     )

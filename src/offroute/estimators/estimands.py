@@ -11,7 +11,7 @@ import numpy as np
 
 from offroute._typing import FloatArray
 from offroute.estimators.point import Design, Factor, PointEstimate, Sample
-from offroute.exceptions import InvalidValue, SchemaError
+from offroute.exceptions import InvalidValue, SchemaError, UsageError
 
 
 @dataclass(frozen=True)
@@ -199,10 +199,10 @@ def share(by: str, *, levels: Sequence[str], of: str | None = None) -> Estimand:
         return np.column_stack([*inside, volume])
 
     def _value(t: FloatArray) -> FloatArray:
-        return np.asarray(t[..., :-1] / t[..., -1:])
+        return _divide(t[..., :-1], t[..., -1:])
 
     def _jacobian(t: FloatArray) -> FloatArray:
-        p = t[:-1] / t[-1]
+        p = _divide(t[:-1], t[-1:])
         return np.asarray(np.column_stack([np.eye(p.size), -p]) / t[-1])
 
     return Estimand(tuple(f"share({by}={k})" for k in chosen), _columns, _value, _jacobian)
@@ -219,6 +219,14 @@ def shares_of(sample: Sample, by: str, *, of: str | None = None) -> Estimand:
         Factor whose levels divide the volume.
     of : str, optional
         Numeric column to divide; default the sample's volume, or the number of units.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from offroute.estimators.intake import read_sample
+    >>> s = read_sample(pd.DataFrame({"origin": ["US", "CN"]}), outcomes=["origin"])
+    >>> shares_of(s, "origin").names
+    ('share(origin=CN)', 'share(origin=US)')
     """
     return share(by, levels=sample.factor(by).levels, of=of)
 
@@ -291,11 +299,24 @@ def linearise(sample: Sample, estimands: Sequence[Estimand] | None) -> Linearise
     estimands : sequence of Estimand or None
         What to estimate; None is the defaults.
     """
-    chosen = default_estimands(sample) if estimands is None else tuple(estimands)
+    chosen = default_estimands(sample) if estimands is None else _listed(estimands)
     blocks = [e.columns(sample) for e in chosen]
     columns = np.concatenate(blocks, 1) if blocks else np.zeros((sample.n, 0))
     names = tuple(name for e in chosen for name in e.names)
     return Linearised(names, columns, chosen, tuple(b.shape[1] for b in blocks))
+
+
+def _listed(estimands: Sequence[Estimand]) -> tuple[Estimand, ...]:
+    if isinstance(estimands, (Estimand, str)) or not all(
+        isinstance(e, Estimand) for e in estimands
+    ):
+        raise UsageError(
+            "estimands",
+            got=estimands,
+            rule="a list of what mean, share, ratio, total or smooth return",
+            next_step='For example, pass estimands=[mean("tokens")].',
+        )
+    return tuple(estimands)
 
 
 def weighted_point(
@@ -334,7 +355,7 @@ def weighted_point(
     """
     totals = weights @ lin.columns
     u = lin.columns @ lin.jacobian(totals).T
-    left = u if residualise is None else residualise(u)
+    left = u if residualise is None or not lin.names else residualise(u)
     return PointEstimate(
         values=lin.value(totals),
         names=lin.names,
@@ -347,17 +368,22 @@ def weighted_point(
 
 
 def _quotient(t: FloatArray) -> FloatArray:
-    return np.asarray(t[..., :1] / t[..., 1:])
+    return _divide(t[..., :1], t[..., 1:])
 
 
-def _quotient_jacobian(t: FloatArray) -> FloatArray:
-    if t[1] == 0:
+def _divide(part: FloatArray, whole: FloatArray) -> FloatArray:
+    if (whole == 0).any():
         raise InvalidValue(
             "denominator",
             got="a weighted total of 0",
-            rule="a mean or ratio needs a positive denominator",
-            next_step="Choose a domain that has sampled units.",
+            rule="a mean, share or ratio needs a positive denominator, in every replicate too",
+            next_step="Choose a domain or volume that has sampled units.",
         )
+    return np.asarray(part / whole)
+
+
+def _quotient_jacobian(t: FloatArray) -> FloatArray:
+    _divide(t[:1], t[1:])
     return np.array([[1 / t[1], -t[0] / t[1] ** 2]])
 
 

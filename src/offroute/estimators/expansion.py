@@ -24,7 +24,7 @@ def expansion(
     Parameters
     ----------
     sample : Sample
-        Logs.
+        Logs, n rows.
     target : Target, optional
         Not used: the expansion estimator knows nothing of the population. It is a parameter so
         that every estimator is called alike.
@@ -34,7 +34,13 @@ def expansion(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         Influence values ``d_i J v_i``.
+
+    Raises
+    ------
+    SchemaError, InvalidValue
+        If an estimand names a column that is not there, or divides by a total of 0.
 
     References
     ----------

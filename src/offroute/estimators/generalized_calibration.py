@@ -44,6 +44,7 @@ def generalized_calibrate(
     ``w_i = d_i F(z_i' l)`` with l solving ``sum_i w_i x_i = T``. When inclusion depends on z, seen
     in the sample only (the outcome itself, say), and x is known in the population and predicts z,
     this removes a bias that `calibrate` on x cannot.
+    Consistent when inclusion odds have the form ``1 / F(z' l)``; biased when they depend on more.
     Not identified when x and z are unrelated: the variance explodes as ``Z'D X`` nears singularity
     (its condition number is in `diagnostics`).
 
@@ -66,6 +67,7 @@ def generalized_calibrate(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         Influence values ``w_i (u_i - x_i'B)``, ``B = (Z'D X)^-1 Z'D u``, D the diagonal of d F'.
 
     Raises

@@ -66,6 +66,7 @@ def impute(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         Influence values hold the residuals of the logs and the effect of the fit;
         `reference_influence` the imputed values. `weights` are those the logs have in a linear
         fit, or as donors.
@@ -99,9 +100,12 @@ def impute(
     [6.0]
     """
     check_choice(method, ("glm", "nearest", "pmm"), name="method")
-    if neighbours < 1:
+    if not isinstance(neighbours, int | np.integer) or neighbours < 1:
         raise InvalidValue(
-            "neighbours", got=neighbours, rule="at least one donor", next_step="Use 1 or more."
+            "neighbours",
+            got=neighbours,
+            rule="a whole number of donors, at least one",
+            next_step="Use 1 or more.",
         )
     reference = reference_of(target, name="impute")
     x = build_regressors(sample, reference, terms=terms)
@@ -129,7 +133,8 @@ def check_supported(x: Regressors, weights: FloatArray, reference: Sample) -> No
     reference : Sample
         Reference sample.
     """
-    empty = x.levels_apart(x.sample_sums(weights), x.reference_sums(reference.weights))
+    logs, population = x.sample_sums(weights), x.reference_sums(reference.weights)
+    empty = x.levels_apart(x.level_sums(logs), x.level_sums(population))
     if empty:
         raise EmptyCell(
             ", ".join(empty),

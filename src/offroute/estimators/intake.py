@@ -7,11 +7,13 @@ from typing import Any, Literal
 import narwhals.stable.v1 as nw
 import numpy as np
 import pandas as pd
+from narwhals.exceptions import NarwhalsError
 
+from offroute._checks import check_choice
 from offroute._typing import AnyArray, BoolArray, FloatArray, IntArray
 from offroute.estimators.edge import check_weights, level_name
 from offroute.estimators.point import Design, Factor, Sample
-from offroute.exceptions import InvalidValue, SchemaError
+from offroute.exceptions import InvalidValue, SchemaError, UsageError
 
 MissingRule = Literal["refuse", "drop", "level"]
 _MISSING_LEVEL = "(missing)"
@@ -87,9 +89,18 @@ def read_sample(
     >>> read_sample(logs, outcomes=["tokens"], covariates=["origin"]).n
     3
     """
-    frame = nw.from_native(data, eager_only=True)
+    check_choice(missing, ("refuse", "drop", "level"), name="missing")
+    frame = _frame(data)
     design = design or DesignColumns()
     roles = [weights, volume, design.strata, design.clusters, design.population_clusters]
+    for name, given in (("outcomes", outcomes), ("covariates", covariates)):
+        if isinstance(given, str):
+            raise UsageError(
+                name,
+                got=repr(given),
+                rule="a list of column names",
+                next_step=f'Pass {name}=["{given}"].',
+            )
     kept = list(dict.fromkeys([*outcomes, *covariates]))
     named = list(dict.fromkeys([*kept, *(r for r in roles if r is not None)]))
     absent = [c for c in named if c not in frame.columns]
@@ -129,6 +140,18 @@ def read_sample(
         covariates=tuple(covariates),
         volume=None if volume is None else numeric[volume],
     )
+
+
+def _frame(data: Any) -> "nw.DataFrame[Any]":  # noqa: ANN401 - any library's data frame
+    try:
+        return nw.from_native(data, eager_only=True)
+    except (TypeError, NarwhalsError) as error:
+        raise SchemaError(
+            "data",
+            got=f"{type(data).__name__}: {error}",
+            rule="a pandas, polars or pyarrow data frame whose columns have distinct names",
+            next_step="Convert or rename; read files with the library's own reader.",
+        ) from error
 
 
 def make_design(
@@ -239,7 +262,23 @@ def _column(series: "nw.Series[Any]", missing: MissingRule) -> Factor | FloatArr
         return _number(series)
     if missing != "level":
         _refuse_missing(series)
+    if series.dtype.is_temporal() or series.dtype.is_nested() or not _is_labels(series):
+        raise SchemaError(
+            series.name,
+            got=str(series.to_native().dtype),
+            rule="numbers, or labels of one kind (text, categories, true and false)",
+            next_step="Convert the column to numbers, or to text for one level a value.",
+        )
     return _factor(series)
+
+
+def _is_labels(series: "nw.Series[Any]") -> bool:
+    """Whether an object column holds labels of one kind; complex numbers are none."""
+    native = series.to_native()
+    if not isinstance(native, pd.Series) or isinstance(native.dtype, pd.CategoricalDtype):
+        return True
+    kind = pd.api.types.infer_dtype(native, skipna=True)
+    return kind in {"string", "boolean", "empty"} or native.dtype.kind == "b"
 
 
 def _factor(series: "nw.Series[Any]") -> Factor:

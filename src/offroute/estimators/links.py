@@ -14,6 +14,7 @@ LinkName = Literal["logit", "probit", "cloglog"]
 _LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 # exp(-exp(4)) is 2e-24: beyond it 1 - pi is 0 in double precision.
 _CLOGLOG_MAX = 4.0
+_LOGIT_MAX = 700.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,24 @@ def evaluate_link(name: LinkName, eta: FloatArray) -> LinkValues:
     return _LINKS[check_choice(name, _LINKS, name="link")](eta)
 
 
+def evaluate_stay(name: LinkName, eta: FloatArray) -> FloatArray:
+    """Evaluate ``lambda = pi' / (1 - pi)`` alone.
+
+    Parameters
+    ----------
+    name : {"logit", "probit", "cloglog"}
+        Link.
+    eta : numpy.ndarray of float64
+        Linear predictors, any shape.
+
+    Examples
+    --------
+    >>> evaluate_stay("logit", np.array([0.0])).tolist()
+    [0.5]
+    """
+    return np.asarray(expit(eta)) if name == "logit" else evaluate_link(name, eta).stay
+
+
 def linear_predictor(name: LinkName, probability: float) -> float:
     """Return the linear predictor of a probability strictly between 0 and 1, by bisection.
 
@@ -82,8 +101,10 @@ def linear_predictor(name: LinkName, probability: float) -> float:
 
 
 def _logit(eta: FloatArray) -> LinkValues:
-    p = expit(eta)
-    q = expit(-eta)
+    # Both tails exactly, from one exponential; beyond 700 it would overflow.
+    odds = np.exp(np.minimum(-eta, _LOGIT_MAX))
+    p = 1 / (1 + odds)
+    q = odds * p
     slope = p * q
     return LinkValues(p, q, p, -slope, slope)
 

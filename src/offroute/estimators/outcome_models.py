@@ -8,9 +8,9 @@ import numpy as np
 from scipy.special import expit
 
 from offroute._checks import check_choice
-from offroute._typing import AnyArray, FloatArray
+from offroute._typing import FloatArray
 from offroute.estimators.estimating_equations import Fit, solve_equations
-from offroute.estimators.regressors import Regressors
+from offroute.estimators.regressors import Regressors, RowIndex
 from offroute.exceptions import InvalidValue
 
 Family = Literal["gaussian", "binomial", "poisson"]
@@ -141,14 +141,14 @@ def mean_function(family: Family, eta: FloatArray) -> tuple[FloatArray, FloatArr
     return mean, mean
 
 
-def at_rows(models: Sequence[OutcomeModel], rows: AnyArray) -> FloatArray:
+def at_rows(models: Sequence[OutcomeModel], rows: RowIndex) -> FloatArray:
     """Return fitted means, shape (len(rows), m), of some distinct rows.
 
     Parameters
     ----------
     models : sequence of OutcomeModel
         Models, one a column.
-    rows : numpy.ndarray of integers
+    rows : numpy.ndarray of integers, or slice
         Distinct rows.
     """
     return np.stack([m.mean[rows] for m in models], axis=1)

@@ -73,6 +73,7 @@ def mrp(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         `weights` are those of the first pooled column (the predictor is linear in the outcomes
         given the components); `diagnostics` has its components.
 

@@ -11,7 +11,13 @@ from offroute._typing import FloatArray
 from offroute.estimators.cell_rows import require_rows
 from offroute.estimators.distances import Distance
 from offroute.estimators.estimating_equations import Fit, solve_equations
-from offroute.estimators.links import LinkName, LinkValues, evaluate_link, linear_predictor
+from offroute.estimators.links import (
+    LinkName,
+    LinkValues,
+    evaluate_link,
+    evaluate_stay,
+    linear_predictor,
+)
 from offroute.estimators.point import Design, Sample, TermKey
 from offroute.estimators.regressors import Regressors, build_regressors
 from offroute.exceptions import EmptyCell, InvalidValue
@@ -101,7 +107,8 @@ def fit_participation(
     x = build_regressors(sample, reference, terms=terms)
     weights = relative_weights(sample)
     a, d = x.sample_sums(weights), x.reference_sums(reference.weights)
-    _check_overlap(x, a, d)
+    logs, population = x.level_sums(a, of=x.sample_row), x.level_sums(d, of=x.reference_row)
+    _check_overlap(x, logs, population)
     alp = method == "alp"
     size, count = float(reference.weights.sum()), float(weights.sum())
     if not alp and size <= count:
@@ -120,11 +127,26 @@ def fit_participation(
         expected = v.entry * v.stay * (here + there if alp else there)
         return here * into - there * v.stay, there * v.stay_slope - here * slope, expected
 
+    exposed = a + d if alp else d
+
+    def _logit_equation(eta: FloatArray, rows: slice) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the same for the logit link, whose kappa + lambda is 1, with less arithmetic."""
+        p = np.negative(eta, out=eta)
+        with np.errstate(over="ignore"):
+            np.exp(p, out=p)
+        p += 1
+        np.reciprocal(p, out=p)
+        expected = exposed[rows] * p
+        left = a[rows] - expected
+        expected *= 1 - p
+        return left, expected, expected
+
     start = np.zeros(x.free.size)
     start[0] = linear_predictor(link, count / (size + count if alp else size))
-    fit = solve_equations(x, _equation, start, name="participation model")
+    equation = _logit_equation if link == "logit" else _equation
+    fit = solve_equations(x, equation, start, name="participation model")
     on = evaluate_link(link, fit.on_sample)
-    off = evaluate_link(link, fit.on_reference)
+    away = reference.weights * evaluate_stay(link, fit.on_reference)
     w = weights / on.probability
     part = on.entry if alp else on.entry + on.stay
     if alp:
@@ -135,7 +157,7 @@ def fit_participation(
             weights * on.entry / on.stay,
             -w * on.entry,
             weights * part,
-            -reference.weights * off.stay,
+            -away,
         )
     return Participation(
         fit,
@@ -143,7 +165,7 @@ def fit_participation(
         w,
         -w * on.entry,
         weights * part,
-        -reference.weights * off.stay,
+        -away,
     )
 
 

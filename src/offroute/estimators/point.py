@@ -354,11 +354,12 @@ def make_target(
         for level, t in zip(m.levels, m.totals, strict=True)
         if t < 0
     ]
-    if bad or (size is not None and size <= 0):
+    empty = [":".join(m.variables) for m in margins if not m.totals.sum() > 0]
+    if bad or empty or (size is not None and size <= 0):
         raise InvalidValue(
-            ", ".join(bad) or "size",
-            got="a negative, missing or infinite total",
-            rule="population totals must be finite and counts non-negative",
+            ", ".join(bad or empty) or "size",
+            got="a negative, missing or infinite total" if bad else "a population of size 0",
+            rule="population totals must be finite and counts non-negative, with a positive sum",
             next_step="Correct the totals.",
         )
     if covariance is None:

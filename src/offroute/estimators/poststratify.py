@@ -26,7 +26,7 @@ def poststratify(
     """Scale base weights to the population total of each cell of one (crossed) margin.
 
     ``w_i = d_i N_k / sum_{j in k} d_j`` for i in cell k. Consistent when inclusion does not depend
-    on the outcome within cells.
+    on the outcome within cells, and biased where it does.
 
     Parameters
     ----------
@@ -44,6 +44,7 @@ def poststratify(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         Influence values ``w_i (u_i - mean of u in the cell)``; the number of cells after
         collapsing is in `diagnostics`.
 

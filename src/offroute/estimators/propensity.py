@@ -59,7 +59,8 @@ def ipw(
         With a reference sample (weights summing to the population size), or with totals for
         "calibrated"; when it has both, "calibrated" uses the totals.
     estimands : sequence of Estimand, optional
-        Default: mean of each numeric outcome, share of each categorical one.
+        Default: mean of each numeric outcome, share of each categorical one. An empty tuple gives
+        weights only.
     method : {"pseudo-likelihood", "alp", "calibrated"}
         Estimating equations of b.
     link : {"logit", "probit", "cloglog"}
@@ -71,6 +72,7 @@ def ipw(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         Influence values contain the effect of estimating b in both samples (stacked estimating
         equations). Without strata and clusters the rows entered independently, with variance
         ``sum (1 - pi_i) z_i^2``.
@@ -127,7 +129,9 @@ def ipw(
         residualise=_residualise,
         diagnostics=participation_diagnostics(model.weights, model.probability),
     )
-    return replace(point, reference_influence=from_reference[0], reference_design=reference.design)
+    # Weights only: nothing was residualised.
+    there = from_reference[0] if from_reference else np.zeros((reference.n, 0))
+    return replace(point, reference_influence=there, reference_design=reference.design)
 
 
 def over_base(weights: FloatArray, sample: Sample) -> FloatArray:

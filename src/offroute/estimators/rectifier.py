@@ -49,6 +49,7 @@ def rectify(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         `diagnostics` has the strength L of every column that has predictions.
 
     Raises

@@ -29,9 +29,11 @@ def soft_calibrate(
     """Reweight towards benchmarks that may be missed in proportion to their own covariance.
 
     Minimises ``sum_i (d_i / q_i) G(w_i / d_i) + (c / 2) (T - X'w)' S^-1 (T - X'w)``: with the
-    linear distance, the mode of w under the prior ``w_i ~ N(d_i, d_i q_i / c)`` and the likelihood
+    linear distance, the mode of w under the prior ``w_i ~ N(d_i, c d_i q_i)`` and the likelihood
     ``T ~ N(X'w, S)``. Covariance 0 is `calibrate`, infinite covariance is `expansion`; benchmarks
-    that contradict each other are reconciled by their covariances.
+    that contradict each other are reconciled by their covariances. Consistent when the base weights
+    are right but for independent errors of rows; not for a volunteer log, whose weights err by
+    levels together, unless `trust` is so large that the benchmarks are met.
 
     Parameters
     ----------
@@ -53,6 +55,7 @@ def soft_calibrate(
     Returns
     -------
     PointEstimate
+        Values in the outcome's unit, shares as fractions of 1.
         Influence values ``w_i (u_i - x_i'B)``, ``B = (X'O X + S / c)^-1 X'O u``; the benchmarks
         add ``B' S B``. Largest miss of a benchmark in its standard errors in `diagnostics`.
 

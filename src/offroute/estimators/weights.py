@@ -118,8 +118,9 @@ def summarise_weights(
 ) -> WeightSummary:
     """Summarise final weights, and warn when few rows carry the weighted volume.
 
-    The n that matters for a share of volume is that of weight times volume: with heavy-tailed
-    volumes a million rows can be worth twenty.
+    ``n_eff = (sum w)^2 / sum w^2`` (Kish), and the same of ``w y`` for volume y. The n that
+    matters for a share of volume is that of weight times volume: with heavy-tailed volumes a
+    million rows can be worth twenty.
 
     Parameters
     ----------
@@ -139,6 +140,10 @@ def summarise_weights(
     -----
     LowEffectiveSize
         With the measured number.
+
+    References
+    ----------
+    Kish, L. (1965). Survey Sampling. Wiley, sec. 11.2C.
 
     Examples
     --------
@@ -179,6 +184,8 @@ def summarise_weights(
 
 def balance_table(point: PointEstimate, sample: Sample, target: Target) -> BalanceTable:
     """Compare every benchmark column with the target before and after weighting.
+
+    ``(sum w x / sum w - T / N) / sd(x)`` with base and with final weights.
 
     Parameters
     ----------

@@ -58,8 +58,11 @@ def infer(
 ) -> Estimate:
     """Attach linearised standard errors and intervals to a point estimate.
 
-    The covariance is the design variance of the influence values, which carry the effect of
-    estimated weights, plus that of a reference sample and of the benchmarks' own error.
+    The covariance is the design variance of the influence values z, which carry the effect of
+    estimated weights, plus that of a reference sample and of the benchmarks' own error:
+    ``V = V_A(sum_i z_i) + V_B(sum_j z_j) + B' S B``, shape (k, k). Assumes the design that the
+    sample states and clusters enough for sums to be normal ("t" and "logit" help with few); an
+    estimator's bias is not in it, nor is a single row that dominates a heavy-tailed volume.
 
     Parameters
     ----------
@@ -84,6 +87,10 @@ def infer(
         If the design cannot give a variance.
     InvalidValue
         If the interval's scale does not fit the values, or influence values are not finite.
+
+    References
+    ----------
+    Binder, D. A. (1983). Int. Stat. Rev. 51, 279-292. doi:10.2307/1402588
 
     Examples
     --------

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from offroute._checks import check_choice
 from offroute._random import RngLike, resolve_rng, spawn_seeds
 from offroute._typing import AnyArray, FloatArray, IntArray
 from offroute.estimators.cell_rows import require_rows
@@ -145,6 +146,7 @@ def bootstrap_replicates(
     >>> bool(np.allclose(r.draw(0, 10).sum(axis=1), 4))
     True
     """
+    check_choice(method, ("rao-wu", "poisson"), name="method")
     if count <= 1:
         raise InvalidValue(
             "count", got=count, rule="at least two replicates", next_step="Use 500 or more."
@@ -343,7 +345,12 @@ def _rao_wu_multipliers(design: Design) -> Callable[[np.random.Generator], Float
         drawn = np.empty(stratum.size)
         for h, n in enumerate(count):
             k = np.bincount(generator.integers(0, n, n - 1, dtype=np.int64), minlength=n)
-            places = slice(None) if simple else order[starts[h] : starts[h] + n]
+            if simple:
+                np.multiply(k, rescale[h] * n / (n - 1), out=drawn)
+                if rescale[h] < 1:
+                    drawn += 1 - rescale[h]
+                return drawn
+            places = order[starts[h] : starts[h] + n]
             drawn[places] = k * (rescale[h] * n / (n - 1)) + (1 - rescale[h])
         return drawn if design.clusters is None else drawn[design.clusters]
 

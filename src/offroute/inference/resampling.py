@@ -171,7 +171,9 @@ def jackknife(
 ) -> Estimate:
     """Delete-one-cluster jackknife (JK1, or JKn with strata), the estimator repeated each time.
 
-    Not for quantiles. The benchmarks' error enters by Fuller's replicates, placed with `rng`.
+    ``V = sum_r c_r (t_r - t)(t_r - t)'``, ``c_r = (n_h - 1) / n_h`` for n_h clusters in the
+    stratum, t of shape (k,). Assumes a smooth estimator: not for quantiles. The benchmarks' error
+    enters by Fuller's replicates, placed with `rng`.
 
     Parameters
     ----------
@@ -188,10 +190,20 @@ def jackknife(
     rng : int, Generator, SeedSequence or None
         Source of randomness.
 
+    Returns
+    -------
+    Estimate
+        With the replicate estimates as `draws`, shape (r, k).
+
     Raises
     ------
     NotIdentified
         If a stratum has one cluster.
+
+    References
+    ----------
+    Fuller, W. A. (1998). Statistica Sinica 8, 1153-1164.
+    Krewski, D. and Rao, J. N. K. (1981). Ann. Stat. 9, 1010-1019. doi:10.1214/aos/1176345580
 
     Examples
     --------
@@ -222,6 +234,10 @@ def bootstrap(
 ) -> Estimate:
     """Bootstrap clusters within strata, the estimator repeated in every replicate.
 
+    ``V = sum_r (t_r - m)(t_r - m)' / R``, m the mean of the replicates t_r of shape (k,). Holds for
+    smooth functions of totals and for quantiles; with few clusters a stratum it is too short, and
+    with volumes so heavy-tailed that their variance is infinite it fails.
+
     Parameters
     ----------
     estimator : callable
@@ -249,6 +265,11 @@ def bootstrap(
     ------
     NotIdentified, NotConverged
         If the design or a replicate fails.
+
+    References
+    ----------
+    Rao, J. N. K. and Wu, C. F. J. (1988). JASA 83, 231-241. doi:10.1080/01621459.1988.10478591
+    Efron, B. (1987). JASA 82, 171-185. doi:10.1080/01621459.1987.10478410
 
     Examples
     --------

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from offroute._checks import check_choice
 from offroute._typing import BoolArray, FloatArray, IntArray
 from offroute.estimators.cell_rows import CellRows, require_rows
 from offroute.estimators.point import Design, PointEstimate
@@ -51,13 +52,16 @@ def design_variance(
     >>> design_variance(np.array([[1.0], [2.0], [3.0]]), Design(3)).item()
     3.0
     """
+    check_choice(lonely, ("refuse", "certainty", "adjust"), name="lonely")
     if design.inclusion is not None:
         return np.asarray((influence * (1 - design.inclusion)[:, None]).T @ influence)
     if design.cells is not None and design.clusters is None:
         return _variance_from_cells(influence, design, design.cells, lonely)
     z, stratum, population = cluster_totals(influence, design)
     count = np.bincount(stratum).astype(np.float64)
-    means = np.stack([np.bincount(stratum, column) for column in z.T], axis=1) / count[:, None]
+    means = np.zeros((count.size, z.shape[1]))
+    for k, column in enumerate(z.T):
+        means[:, k] = np.bincount(stratum, column) / count
     centred = z - means[stratum]
     factor, single = _stratum_factors(count, stratum, population, lonely)
     if single.any() and lonely == "adjust":
