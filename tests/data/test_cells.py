@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ibis
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -170,13 +171,23 @@ def _with(column, value):
         (LOGS, {"volume": "size"}, SchemaError, r"size \(string\)"),
         (LOGS, {"by": []}, UsageError, "no columns"),
         (LOGS, {"by": ["tokens"]}, UsageError, "either makes cells or is summed"),
-        (LOGS.rename(columns={"hour": "rows"}), {"by": ["rows"]}, UsageError, "name of a sum"),
+        (
+            LOGS.rename(columns={"hour": "rows"}),
+            {"by": ["rows"]},
+            UsageError,
+            "two columns of the result",
+        ),
         (_with("tokens", -1.0), {}, InvalidValue, "tokens: .*negative values in 1 of 3 cells"),
         (_with("tokens", np.nan), {}, InvalidValue, "tokens: .*missing"),
         (_with("tokens", np.inf), {}, InvalidValue, "tokens: .*missing or infinite"),
         (_with("w", -0.5), {"weight": "w"}, InvalidValue, "w: .*negative"),
         (_with("w", np.nan), {"weight": "w"}, InvalidValue, "w: .*missing"),
         (LOGS.assign(w=0.0), {"weight": "w"}, InvalidValue, "sum to 0"),
+        (LOGS.assign(tokens=0), {}, InvalidValue, "tokens: .*volumes that sum to 0"),
+        (_with("tokens", 1e200), {}, InvalidValue, "tokens: .*too large"),
+        (LOGS.assign(tokens=[2**70] * len(LOGS)), {}, SchemaError, "values of one type"),
+        (LOGS.assign(origin=["US", 1] * (len(LOGS) // 2)), {}, SchemaError, "values of one type"),
+        (LOGS, {"by": "origin"}, UsageError, r'Pass by=\["origin"\]'),
         (LOGS.assign(origin=LOGS["origin"].where(LOGS["hour"] > 0)), {}, InvalidValue, "origin: "),
         (LOGS.head(0), {}, InvalidValue, "no rows"),
         ({"origin": ["US"]}, {}, UsageError, "builtins.dict"),
@@ -188,6 +199,34 @@ def _with(column, value):
 def test_unusable_tables_are_refused(table, options, error, message):
     with pytest.raises(error, match=message):
         collapse(table, **({"by": ["origin"], "volume": "tokens"} | options))
+
+
+@pytest.mark.parametrize("weight", [None, "w"])
+@pytest.mark.parametrize(
+    ("centre", "within"), [(0.0, EXACT), (1e4, 1e-11), (1e6, 1e-9), (1e8, 1e-7)]
+)
+def test_values_close_together_and_far_from_0_keep_their_standard_error(centre, within, weight):
+    # Times, say. The bound is what a value of this size keeps of a distance of 1.
+    logs = LOGS.assign(score=LOGS["score"] + centre)
+    cells = collapse(logs, by=["origin"], outcomes=["score"], weight=weight)
+    rows = read_sample(logs, outcomes=["score"], covariates=["origin"], weights=weight)
+    expected = infer(expansion(rows))
+    np.testing.assert_allclose(infer(expansion(read_cells(cells))).se, expected.se, rtol=within)
+
+
+def test_names_that_would_be_confused_are_refused():
+    logs = LOGS.assign(tokens_dollars=LOGS["score"], TOKENS=1, n_w=1, min_tokens=1)
+    with pytest.raises(UsageError, match=r"sum_w2_tokens_dollars: .*two columns of the result"):
+        collapse(logs.drop(columns="TOKENS"), by=["origin"], volume="tokens",
+                 outcomes=["dollars", "tokens_dollars"])  # fmt: skip
+    with pytest.raises(SchemaError, match=r"tokens: .*more than case"):
+        collapse(logs, by=["origin"], volume="tokens")
+    with pytest.raises(SchemaError, match="Expected unique column names"):
+        collapse(pd.concat([LOGS, LOGS["tokens"]], axis=1), by=["origin"], volume="tokens")
+    # Names that stand for nothing of ours are as good as any.
+    logs = logs.drop(columns="TOKENS")
+    cells = collapse(logs, by=["n_w", "min_tokens"], volume="tokens", weight="w")
+    assert cells.frame["sum_w_tokens"].tolist() == pytest.approx([(LOGS.w * LOGS.tokens).sum()])
 
 
 def test_broken_files_are_refused(tmp_path):

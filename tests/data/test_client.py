@@ -10,8 +10,10 @@ from email.utils import formatdate
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from offroute.data import openrouter
 from offroute.data.gateway import pull_shares, shares, wide_shares
 from offroute.data.keys import check_address, read_key
 from offroute.data.openrouter import (
@@ -258,6 +260,23 @@ def test_a_snapshot_of_session_costs_that_was_cut_short_is_not_used(api, client)
     with closing(sqlite3.connect(client.cache / "index.sqlite")) as link, link:
         link.execute("DELETE FROM responses WHERE id = (SELECT MAX(id) FROM responses)")
     assert session_costs(session)["app"].tolist() == ["hermes-agent"]
+
+
+def test_two_refreshes_of_one_cache_at_once_count_nothing_twice(api, client, monkeypatch):
+    pulls = (pull_apps, pull_session_costs, pull_tasks, pull_models)
+    frames = (apps, session_costs, tasks, catalogues)
+    for pull in pulls:
+        pull(client.session())
+    once = [frame(client.session()) for frame in frames]
+    # Each saw the cache as it was before the other stored its answers.
+    monkeypatch.setattr(openrouter, "_asked_today", lambda *_: False)
+    for pull in pulls:
+        pull(client.session())
+    assert len(api.requests) == 2 * len(pulls)
+    for frame, expected in zip(frames, once, strict=True):
+        pd.testing.assert_frame_equal(
+            frame(client.session()).reset_index(drop=True), expected.reset_index(drop=True)
+        )
 
 
 def test_the_second_gateway(api, client):
@@ -511,6 +530,9 @@ HOSTILE = {
     "empty slug": (change(row={"model_permaslug": ""}), InvalidValue, "at least 1 character"),
     "duplicate rows": (repeated, DuplicateKey, "must have one row per date, model; got 1 rep"),
     "52 rows": (change(more=EXTRA_ROWS), InvalidValue, "got 60 rows on 2026-11-19"),
+    "time before the first year": (
+        change(meta={"as_of": "0001-01-01T00:00:00+01:00"}), SchemaError, "must be an ISO 8601",
+    ),
     "another version": (change(meta={"version": "v2"}), SchemaError, "field 'meta.version'"),
     "server's clock ahead": (
         change(meta={"as_of": "2026-11-20T13:00:01Z"}), InvalidValue, "agree within an hour",

@@ -172,6 +172,28 @@ def test_command_reads_a_table_as_it_is():
     assert single.exit_code == 0
 
 
+def test_command_shows_and_writes_names_and_times_as_they_are(tmp_path):
+    (tmp_path / "logs.csv").write_text(
+        "name,at,n\n[/red]x,2026-06-03 10:00:00,1\n[bold]:fire:,2026-06-03 11:00:00,2\n"
+    )
+    out = tmp_path / "cells.csv"
+    result = RUNNER.invoke(
+        app,
+        ["cells", str(tmp_path / "logs.csv"), "--by", "name,at", "--csv", str(out)],
+    )
+    assert result.exit_code == 0, result.output
+    assert "[/red]x" in result.stdout
+    assert "[bold]:fire:" in result.stdout
+    assert pd.read_csv(out)["at"].tolist() == ["2026-06-03 10:00:00", "2026-06-03 11:00:00"]
+
+
+def test_negative_tokens_do_not_hide_in_a_sum(tmp_path):
+    head = "model,prompt_tokens,completion_tokens,startTime\n"
+    (tmp_path / "spend.csv").write_text(f"{head}gpt-4o,-5,100,2026-06-03 10:00:00\n")
+    with pytest.raises(InvalidValue, match=r"prompt_tokens: .*negative value, model gpt-4o"):
+        read_log(tmp_path / "spend.csv", format="litellm")
+
+
 def test_command_without_two_clusters_has_no_interval(tmp_path):
     pd.read_csv(LITELLM).assign(team_id="one").to_csv(tmp_path / "one.csv", index=False)
     call = ["cells", str(tmp_path / "one.csv"), "--by", "model", "--volume", "total_tokens"]

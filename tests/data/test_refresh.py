@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -237,6 +239,9 @@ def test_what_was_restated_is_reported_and_kept(api, live):
         (["--openrouter-url", "http://openrouter.ai"], "UsageError", "must be https"),
         (["--key-file", "/no/such/file"], "InvalidKey", "FileNotFoundError"),
         (["--retries", "0"], "Invalid value for", "--retries"),
+        (["--again", "1000000000"], "Invalid value for", "--again"),
+        (["--timeout", "nan"], "Invalid value for", "--timeout"),
+        (["--max-wait", "inf"], "Invalid value for", "--max-wait"),
     ],
 )
 def test_a_wrong_call_asks_nothing(api, live, arguments, error, text):
@@ -353,6 +358,15 @@ def test_killed_at_twenty_random_points_the_old_tables_are_whole(api, live):
     left = [p.name for p in live.folder.with_name("live.versions").iterdir()]
     assert len(left) == 2
     assert all(name.isdecimal() for name in left)
+
+
+def test_refreshes_of_one_folder_at_the_same_instant(tmp_path):
+    files = [{f"{name}.json": bytes([i]) * 50_000 for name in "abcdef"} for i in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        versions = list(pool.map(partial(write_folder, tmp_path / "live"), files))
+    assert len(set(versions)) == len(files)
+    assert tables(tmp_path / "live") in files
+    assert (tmp_path / "live").resolve() == max(versions).resolve()
 
 
 def test_killed_between_any_two_steps_of_the_switch(tmp_path):

@@ -58,9 +58,12 @@ def refusals(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def console() -> Console:
-    """Return the console for standard output: the terminal's width, else a fixed one."""
-    probe = Console()
-    return probe if probe.is_terminal else Console(width=WIDTH)
+    """Return the console for standard output: the terminal's width, else a fixed one.
+
+    Names in people's logs and answers of servers are shown as they are, brackets included.
+    """
+    probe = Console(markup=False, emoji=False)
+    return probe if probe.is_terminal else Console(width=WIDTH, markup=False, emoji=False)
 
 
 def _version(asked: bool) -> None:

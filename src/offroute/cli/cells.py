@@ -60,7 +60,7 @@ def cells(  # numpydoc ignore=PR01
         by, volume, cluster = by or "origin", volume or "tokens", cluster or "account"
     found = collapse(
         source,
-        by=[name.strip() for name in by.split(",")],
+        by=[name.strip() for name in by.split(",") if name.strip()],
         volume=volume,
         weight=weight,
         strata=stratum,
@@ -68,7 +68,11 @@ def cells(  # numpydoc ignore=PR01
     )
     table = cells_table(found, _shares(found))
     if csv_file is not None:
-        write_atomic({csv_file: frame_to_csv(found.frame)})
+        # As text, since a time of the day would be cut to its day.
+        keys = dict.fromkeys(
+            found.frame[list(found.keys)].select_dtypes(["datetime", "datetimetz"]), str
+        )
+        write_atomic({csv_file: frame_to_csv(found.frame.astype(keys))})
     console().print(cells_view(found, table, left_out=log.left_out, unclassified=log.unclassified))
 
 

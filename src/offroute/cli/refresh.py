@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EXTRA = ("httpx", "stamina", "pydantic", "pandera", "platformdirs", "tqdm")
 FIRST_DAY = "2025-01-06"
+_DAY = 86400
 
 
 @app.command(
@@ -40,7 +41,7 @@ def refresh(  # numpydoc ignore=PR01
     start: Annotated[
         str, typer.Option(metavar="DAY", help="First day; its whole week is asked for.")
     ] = FIRST_DAY,
-    again: Annotated[int, typer.Option(min=0, help="Last days to ask again.")] = 2,
+    again: Annotated[int, typer.Option(min=0, max=366, help="Last days to ask again.")] = 2,
     gateway: Annotated[bool, typer.Option(help="Ask the second gateway as well.")] = True,
     offline: Annotated[bool, typer.Option(help="Ask nothing; use what the cache has.")] = False,
     key_file: Annotated[
@@ -58,10 +59,11 @@ def refresh(  # numpydoc ignore=PR01
     ] = "refuse",
     retries: Annotated[int, typer.Option(min=1, help="Most tries of one request.")] = 5,
     timeout: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="For one whole answer.")
+        float, typer.Option(min=0.001, max=_DAY, metavar="SECONDS", help="For one whole answer.")
     ] = 60.0,
     max_wait: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Longest wait a server may ask for.")
+        float,
+        typer.Option(min=0, max=_DAY, metavar="SECONDS", help="Longest wait a server may ask for."),
     ] = 300.0,
     data: Data = None,
     openrouter_url: Annotated[

@@ -6,16 +6,17 @@ enter by
 
 .. math::
 
-   n, \quad \sum d, \quad \sum d v_k, \quad \sum d^2, \quad \sum d^2 v_k, \quad
-   \sum d^2 v_k v_l ,
+   n, \quad \sum d, \quad \sum d v_k, \quad \sum d^2, \quad \sum d^2 u_k, \quad
+   \sum d^2 u_k u_l , \qquad u_k = v_k - \sum d v_k / \sum d ,
 
 the sums for the estimates, the squares for the variance when rows are sampled on their own. The
 query is an ibis expression: DuckDB computes it by default, Spark or any other backend where the
-table already lives.
+table already lives. The distances u come from the squares of v in the same pass; where that would
+cost digits, since the values of a cell lie close together and far from 0, a second pass sums them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 ROWS, WEIGHT, WEIGHT_SQUARES = "rows", "sum_w", "sum_w2"
 
+_COARSE = 1e-3
+"""Distances whose squares are a smaller part of those about 0 lose more than 1e-13 of theirs."""
+
 
 @dataclass(frozen=True)
 class CellTable:
@@ -40,8 +44,8 @@ class CellTable:
     ----------
     frame : pandas.DataFrame
         One row per cell: its keys, then ``rows``, ``sum_w``, ``sum_w2`` and, per summed column,
-        ``sum_w_tokens`` (d v), ``sum_w2_tokens`` (d^2 v) and ``sum_w2_tokens_dollars`` (d^2 v v').
-        Sorted by the keys.
+        ``sum_w_tokens`` (d v), ``sum_w2_tokens`` (d^2 u) and ``sum_w2_tokens_dollars`` (d^2 u u'),
+        u the distance from the cell's mean. Sorted by the keys.
     by : tuple of str
         Columns whose levels make the cells.
     volume : str or None
@@ -131,6 +135,12 @@ def collapse(
     >>> collapse(logs, by=["origin"], volume="tokens").frame["sum_w_tokens"].tolist()
     [9.0, 9.0]
     """
+    for name, value in (("by", by), ("outcomes", outcomes)):
+        if isinstance(value, str):
+            raise UsageError(
+                name, got=repr(value), rule="must be a list of columns",
+                next_step=f'Pass {name}=["{value}"].',
+            )  # fmt: skip
     source = read_table(table)
     expression = cell_expression(
         source,
@@ -144,7 +154,11 @@ def collapse(
         fetch(expression), tuple(by), volume, tuple(outcomes), strata, clusters,
         population_clusters,
     )  # fmt: skip
-    return _checked(cells, weight)
+    cells = _checked(cells, weight)
+    if not _close_together(cells):
+        return replace(cells, frame=_centred(cells))
+    distances = fetch(distance_expression(source, cells, weight))
+    return replace(cells, frame=_with_distances(cells, distances))
 
 
 def cell_expression(
@@ -181,18 +195,45 @@ def cell_expression(
     out: dict[str, Any] = {ROWS: table.count()}
     if d is not None:
         out |= {WEIGHT: d.sum(), WEIGHT_SQUARES: (d * d).sum()}
-        out |= {"n_w": d.count(), "min_w": d.min()}
-    for name, column in v.items():
-        out[f"n_{name}"] = column.count()
+        out |= {"_n_w": d.count(), "_min_w": d.min()}
+    for k, (name, column) in enumerate(v.items()):
+        out[f"_n_{k}"] = column.count()
         out[f"sum_w_{name}"] = (column if d is None else d * column).sum()
         if d is not None:
             out[f"sum_w2_{name}"] = (d * d * column).sum()
         if name == volume:
-            out[f"min_{name}"] = column.min()
+            out[f"_min_{k}"] = column.min()
     for one, other in combinations_with_replacement(summed, 2):
         product = v[one] * v[other]
         out[f"sum_w2_{one}_{other}"] = (product if d is None else d * d * product).sum()
     return table.group_by(keys).aggregate(**out)
+
+
+def distance_expression(table: "ir.Table", cells: CellTable, weight: str | None) -> "ir.Table":
+    """Return the query that sums the squares of the distances from each cell's own mean.
+
+    Parameters
+    ----------
+    table : ibis table
+        Logs.
+    cells : CellTable
+        What was summed by which keys.
+    weight : str or None
+        Base weight of a row.
+    """
+    keys, summed = list(cells.keys), cells.summed
+    d = 1.0 if weight is None else table[weight].cast("float64")
+    columns = {f"_v_{k}": table[name].cast("float64") for k, name in enumerate(summed)}
+    rows = table.select(*keys, _d=d, **columns)
+    mass = rows["_d"].sum().nullif(0.0)
+    means = {f"_m_{k}": (rows["_d"] * rows[f"_v_{k}"]).sum() / mass for k in range(len(summed))}
+    joined = rows.inner_join(rows.group_by(keys).aggregate(**means), keys)
+    squared = joined["_d"] * joined["_d"]
+    u = {n: joined[f"_v_{k}"] - joined[f"_m_{k}"].fill_null(0.0) for k, n in enumerate(summed)}
+    out = {f"sum_w2_{name}": (squared * column).sum() for name, column in u.items()}
+    for one, other in combinations_with_replacement(summed, 2):
+        out[f"sum_w2_{one}_{other}"] = (squared * u[one] * u[other]).sum()
+    return joined.group_by(keys).aggregate(**out)
 
 
 def _summed(volume: str | None, outcomes: Sequence[str]) -> tuple[str, ...]:
@@ -224,15 +265,78 @@ def _check_schema(
             rule="volume, outcomes and weight must be numbers",
             next_step="Convert the column to numbers.",
         )
-    both = sorted(set(keys) & set(summed))
-    made = {ROWS, WEIGHT, WEIGHT_SQUARES, *(f"sum_w_{n}" for n in summed)}
-    if both or set(keys) & made:
+    lower = [name.casefold() for name in table.columns]
+    alike = sorted(name for name in {*keys, *numbers} if lower.count(name.casefold()) > 1)
+    if alike:
+        raise SchemaError(
+            listing(alike),
+            got="another column of this name but for case",
+            rule="names must differ by more than case, as SQL does not tell them apart",
+            next_step="Rename one of the columns.",
+        )
+    made = [*keys, *summed, ROWS, *_sums(summed), "_n_w", "_min_w"]
+    made += [f"_{kind}_{k}" for k in range(len(summed)) for kind in ("n", "min", "v", "m")]
+    twice = sorted({name for name in [*made, "_d"] if made.count(name) > 1})
+    if twice:
         raise UsageError(
-            listing([*both, *sorted(set(keys) & made)]),
-            got="a key with the name of a sum",
-            rule="a column either makes cells or is summed",
+            listing(twice),
+            got="one name for two columns of the result",
+            rule="a column either makes cells or is summed, and no two sums may share their name",
             next_step="Rename the column, or leave it out of one of the two.",
         )
+
+
+def _sums(summed: Sequence[str]) -> list[str]:
+    """Names of the sums in a frame of cells."""
+    pairs = combinations_with_replacement(summed, 2)
+    names = [WEIGHT, WEIGHT_SQUARES]
+    names += [f"{kind}_{name}" for name in summed for kind in ("sum_w", "sum_w2")]
+    return names + [f"sum_w2_{one}_{other}" for one, other in pairs]
+
+
+def _close_together(cells: CellTable) -> bool:
+    """Say whether the squares about 0 are too coarse for the distances within the cells."""
+    several = cells.frame[cells.frame[ROWS] > 1]
+    centred = _centred(replace(cells, frame=several))
+    return any(
+        centred[f"sum_w2_{name}_{name}"].sum() < _COARSE * several[f"sum_w2_{name}_{name}"].sum()
+        for name in cells.summed
+    )
+
+
+def _centred(cells: CellTable) -> pd.DataFrame:
+    """Return the frame with the squares about each cell's mean in place of those about 0."""
+    frame = cells.frame
+    one_row = (frame[ROWS] == 1).to_numpy()
+    mass = frame[WEIGHT].to_numpy()
+    squares = frame[WEIGHT_SQUARES].to_numpy()
+    of = {name: frame[f"sum_w2_{name}"].to_numpy() for name in cells.summed}
+    mean = {
+        name: np.divide(frame[f"sum_w_{name}"], mass, out=np.zeros_like(mass), where=mass > 0)
+        for name in cells.summed
+    }
+    new = {f"sum_w2_{name}": of[name] - mean[name] * squares for name in cells.summed}
+    for one, other in combinations_with_replacement(cells.summed, 2):
+        about_zero = frame[f"sum_w2_{one}_{other}"].to_numpy()
+        moved = mean[one] * of[other] + mean[other] * new[f"sum_w2_{one}"]
+        value = about_zero - moved
+        new[f"sum_w2_{one}_{other}"] = np.maximum(value, 0.0) if one == other else value
+    return frame.assign(**{name: np.where(one_row, 0.0, value) for name, value in new.items()})
+
+
+def _with_distances(cells: CellTable, distances: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with the squares of a second pass."""
+    keys = list(cells.keys)
+    new = distances.columns.difference(keys, sort=False)
+    ordered = distances.sort_values(keys, ignore_index=True)
+    if not ordered[keys].equals(cells.frame[keys]):
+        raise SchemaError(
+            "table",
+            got=f"{len(ordered)} cells, where the first reading had {len(cells.frame)}",
+            rule="the logs must stay as they are while they are read",
+            next_step="Run again on a copy that nothing writes to.",
+        )
+    return cells.frame.assign(**{str(name): ordered[name].astype("float64") for name in new})
 
 
 def _checked(cells: CellTable, weight: str | None) -> CellTable:
@@ -244,16 +348,19 @@ def _checked(cells: CellTable, weight: str | None) -> CellTable:
         )
     for key in cells.keys:
         _refuse(frame, cells, frame[key].isna(), key, "missing", "Fill or drop the missing keys.")
-    numbers = {name: name for name in cells.summed} | ({"w": weight} if weight else {})
-    for short, name in numbers.items():
-        total = frame[WEIGHT if short == "w" else f"sum_w_{short}"].astype("float64")
-        low = frame.get(f"min_{short}")
-        gap = frame[f"n_{short}"] < frame[ROWS]
+    numbers = [(f"{k}", name, f"sum_w_{name}") for k, name in enumerate(cells.summed)]
+    for short, name, sums in numbers + ([("w", weight, WEIGHT)] if weight else []):
+        total = frame[sums].astype("float64")
+        low = frame.get(f"_min_{short}")
+        gap = frame[f"_n_{short}"] < frame[ROWS]
         _refuse(frame, cells, gap, name, "missing", "Drop or repair those rows.")
         if low is not None:
             _refuse(frame, cells, low < 0, name, "negative", "Drop or repair those rows.")
         endless = ~total.abs().lt(np.inf)
         _refuse(frame, cells, endless, name, "missing or infinite", "Drop or repair those rows.")
+        squares = frame[WEIGHT_SQUARES if short == "w" else f"sum_w2_{name}_{name}"]
+        huge = ~squares.astype("float64").lt(np.inf)
+        _refuse(frame, cells, huge, name, "too large", "Use a larger unit.")
     ones = frame[ROWS].astype("float64")
     if weight is None:
         frame = frame.assign(**{WEIGHT: ones, WEIGHT_SQUARES: ones})
@@ -265,16 +372,17 @@ def _checked(cells: CellTable, weight: str | None) -> CellTable:
             rule="base weights must have a positive sum",
             next_step="Correct the weights.",
         )
-    pairs = combinations_with_replacement(cells.summed, 2)
-    sums = [WEIGHT, WEIGHT_SQUARES]
-    sums += [f"{kind}_{name}" for name in cells.summed for kind in ("sum_w", "sum_w2")]
-    sums += [f"sum_w2_{one}_{other}" for one, other in pairs]
+    if cells.volume is not None and not frame[f"sum_w_{cells.volume}"].sum() > 0:
+        raise InvalidValue(
+            cells.volume,
+            got="volumes that sum to 0",
+            rule="the volume must have a positive sum",
+            next_step="Name another column as the volume, or none.",
+        )
+    sums = _sums(cells.summed)
     frame = frame[[*cells.keys, ROWS, *sums]].sort_values(list(cells.keys), ignore_index=True)
     frame = frame.astype({ROWS: "int64", **dict.fromkeys(sums, "float64")})
-    return CellTable(
-        frame, cells.by, cells.volume, cells.outcomes, cells.strata, cells.clusters,
-        cells.population_clusters,
-    )  # fmt: skip
+    return replace(cells, frame=frame)
 
 
 def _refuse(

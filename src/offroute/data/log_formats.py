@@ -17,7 +17,7 @@ import pandas as pd
 from offroute._checks import check_choice, listing
 from offroute.data.register import AUTHORS, author_of
 from offroute.data.tables import fetch, import_ibis, quiet, read_table
-from offroute.exceptions import SchemaError, UsageError
+from offroute.exceptions import InvalidValue, SchemaError, UsageError
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -181,6 +181,8 @@ def read_log(
         If the format is unknown, or `columns` names a column that offroute does not have.
     SchemaError
         If a required column is missing.
+    InvalidValue
+        If a number of tokens is negative.
 
     Examples
     --------
@@ -312,10 +314,21 @@ def _classified(
     table: "ir.Table", left_out: Mapping[str, int], rule: Callable[[str], str | None]
 ) -> LogTable:
     """Join lab and origin, found once per model."""
-    models = fetch(table.select("model").distinct())["model"].tolist()
+    parts = ("prompt_tokens", "completion_tokens")
+    found = fetch(table.group_by("model").aggregate(**{name: table[name].min() for name in parts}))
+    models = found["model"].tolist()
     if not models:
         raise UsageError(
             "log", got="no model calls", rule="a log needs rows", next_step="Check the export."
+        )
+    # Their sum can hide one.
+    below = [(m, name) for name in parts for m in found.loc[found[name] < 0, "model"]]
+    if below:
+        raise InvalidValue(
+            below[0][1],
+            got=f"a negative value, model {below[0][0]}",
+            rule="tokens must not be negative",
+            next_step="Drop or repair those rows.",
         )
     known = [AUTHORS.get(rule(m) or "", (UNCLASSIFIED, UNCLASSIFIED)) for m in models]
     labs, origins = zip(*known, strict=True)

@@ -159,7 +159,8 @@ def pull_rankings(
     first = max(first, FIRST_DAY)
     stored = list_responses(session.cache, session.source, RANKINGS)
     windows = missing_windows(stored, first, last, longest=LONGEST_WINDOW, again=again)
-    known = set(rankings(session).newest["date"]) if windows else set()
+    since = windows[0][0].isoformat() if windows else ""
+    known = set(rankings(session, since=since).newest["date"]) if windows else set()
     for done, (start, end) in enumerate(windows):
         progress(RANKINGS, done, len(windows))
         params = {"start_date": start.isoformat(), "end_date": end.isoformat()}

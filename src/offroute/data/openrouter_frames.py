@@ -23,13 +23,15 @@ SESSION_COST, TASKS, MODELS = "datasets/session-cost", "classifications/task", "
 FIRST_PAGE = '"offset": "0"'
 
 
-def rankings(session: Session) -> Vintages:
+def rankings(session: Session, *, since: str = "") -> Vintages:
     """Return the daily tokens by model in the cache.
 
     Parameters
     ----------
     session : Session
         The server; nothing is asked.
+    since : str
+        Only answers that reach this day are read; days before it may be missing.
 
     Returns
     -------
@@ -43,6 +45,7 @@ def rankings(session: Session) -> Vintages:
             rankings_frame(parse(Rankings, read_body(session.cache, answer), name=name), name=name),
         )
         for answer in list_responses(session.cache, session.source, RANKINGS)
+        if answer.last >= since
     ]
     return join_vintages(parts, key=("date", "model"), value="tokens")
 
@@ -60,14 +63,17 @@ def apps(session: Session) -> pd.DataFrame:
     pandas.DataFrame
         ``window_end`` (day of the answer), ``window_days``, ``app``, ``tokens``, ``requests``.
     """
-    rows = []
+    # Of several answers of a day, as of two refreshes at once, the last stands for it.
+    parts = {}
     for stored in list_responses(session.cache, session.source, APPS):
         answer = parse(Apps, read_body(session.cache, stored), name=f"cached {APPS}")
         days = (answer.meta.end_date - answer.meta.start_date).days + 1
-        rows += [
-            (stored.as_of[:10], days, row.app_name, row.total_tokens, row.total_requests)
-            for row in answer.data
-        ]
+        parts[stored.as_of[:10], days] = answer.data
+    rows = [
+        (day, days, row.app_name, row.total_tokens, row.total_requests)
+        for (day, days), data in parts.items()
+        for row in data
+    ]
     frame = pd.DataFrame(rows, columns=["window_end", "window_days", "app", "tokens", "requests"])
     return frame.groupby(["window_end", "window_days", "app"], as_index=False).sum()
 
@@ -85,13 +91,13 @@ def session_costs(session: Session) -> pd.DataFrame:
     pandas.DataFrame
         ``window_end``, ``app``, ``model``, ``turn_range``, ``median_usd`` (USD per session).
     """
-    snapshots: dict[str, list[Response]] = {}
+    snapshots: dict[str, dict[str, Response]] = {}
     for stored in list_responses(session.cache, session.source, SESSION_COST):
-        snapshots.setdefault(stored.as_of, []).append(stored)
+        snapshots.setdefault(stored.as_of, {})[stored.params] = stored
     # The first page is stored last: a snapshot without it was interrupted.
-    whole = [pages for pages in snapshots.values() if any(FIRST_PAGE in p.params for p in pages)]
+    whole = [pages for pages in snapshots.values() if any(FIRST_PAGE in p for p in pages)]
     rows = []
-    for stored in whole[-1] if whole else []:
+    for stored in whole[-1].values() if whole else []:
         answer = parse(
             SessionCosts, read_body(session.cache, stored), name=f"cached {SESSION_COST}"
         )

@@ -33,7 +33,8 @@ PER_DAY = 51
 
 _BODY, _VALUE = "json_invalid", "offroute_value"
 _RANGES = frozenset(
-    {_VALUE, "greater_than_equal", "less_than_equal", "finite_number", "string_too_short"}
+    {_VALUE, "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
+    | {"string_too_short"}
 )
 
 
@@ -65,17 +66,20 @@ def _time(text: object) -> datetime:
     """Time in UTC of an ISO 8601 string, a day alone being its first second."""
     try:
         time = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        # Beyond the years 1 to 9999 once the zone is undone.
+        time = time and time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
         time = None
     if time is None:
         raise PydanticCustomError("offroute_type", "must be an ISO 8601 time as a string")
-    return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+    return time
 
 
 Tokens = Annotated[int, BeforeValidator(_integer)]
 Price = Annotated[float, BeforeValidator(_price)]
 Time = Annotated[datetime, BeforeValidator(_time)]
 Count = Annotated[int, Field(ge=0)]
+Second = Annotated[int, Field(ge=0, lt=2**32)]
 Name = Annotated[str, Field(min_length=1)]
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -165,7 +169,7 @@ class ModelRow(Row):
 
     id: Name
     canonical_slug: Name
-    created: Count
+    created: Second
     pricing: Pricing
     hugging_face_id: str | None = None
     alias_target: object = None

@@ -62,7 +62,7 @@ def _as_table(
     import narwhals.stable.v1 as nw  # noqa: PLC0415 - slow to import
 
     try:
-        arrow = nw.from_native(data, eager_only=True).to_arrow()
+        frame = nw.from_native(data, eager_only=True)
     except TypeError as error:
         raise UsageError(
             "table",
@@ -70,8 +70,24 @@ def _as_table(
             rule="must be a path, a data frame, a Spark frame or an ibis table",
             next_step="Convert it to a data frame, or save it as Parquet.",
         ) from error
+    except nw.exceptions.NarwhalsError as error:
+        raise _unfit(error) from error
+    try:
+        arrow = frame.to_arrow()
+    except (TypeError, ValueError, OverflowError, nw.exceptions.NarwhalsError) as error:
+        raise _unfit(error) from error
     # By Arrow, as ibis asks pandas for an option that pandas 3 deprecates.
     return ibis.memtable(_without_dictionaries(arrow))
+
+
+def _unfit(error: Exception) -> SchemaError:
+    """Error for a frame that is no table of typed columns."""
+    return SchemaError(
+        "table",
+        got=" ".join(str(error).split())[:200],
+        rule="each column must have a name of its own and values of one type",
+        next_step="Rename the columns, or convert their values.",
+    )
 
 
 def _without_dictionaries(table: Any) -> Any:  # noqa: ANN401 - pyarrow tables

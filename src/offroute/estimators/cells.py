@@ -84,9 +84,7 @@ def read_cells(cells: CellTable, *, outcomes: Sequence[str] | None = None) -> Sa
             cells.strata, cells.clusters, None if own_rows else cells.population_clusters
         ),
     )
-    rows = CellRows(
-        cells.summed, frame[ROWS].to_numpy(np.float64), _scatter(cells, means, steps, filled)
-    )
+    rows = CellRows(cells.summed, frame[ROWS].to_numpy(np.float64), _scatter(cells, steps, filled))
     design = replace(sample.design, cells=rows)
     if own_rows and cells.population_clusters is not None:
         counts = of_rows[cells.population_clusters].to_numpy(np.float64)
@@ -106,14 +104,13 @@ def _steps(cells: CellTable, means: FloatArray) -> FloatArray:
             # From 0 to twice the mean: a volume stays non-negative.
             out[k] = means[k]
             continue
+        # Squares of distances from the mean: nodes lie as far from it as the rows do.
         root = np.sqrt(frame[f"sum_w2_{name}_{name}"].to_numpy(np.float64) * rows)
         out[k] = np.divide(root, weight, out=np.zeros_like(root), where=weight > 0)
     return out
 
 
-def _scatter(
-    cells: CellTable, means: FloatArray, steps: FloatArray, weight: FloatArray
-) -> FloatArray:
+def _scatter(cells: CellTable, steps: FloatArray, weight: FloatArray) -> FloatArray:
     """Return the scatter of the coefficients a of the rows, shape (C, K, K).
 
     With omega = sum(d) / K the weight of a node, ``r_0 = d / omega`` and
@@ -123,29 +120,26 @@ def _scatter(
     frame = cells.frame
     nodes = len(cells.summed) + 1
     rows = frame[ROWS].to_numpy(np.float64)
-    sums = [frame[WEIGHT].to_numpy(np.float64)]
-    sums += [frame[f"sum_w_{name}"].to_numpy(np.float64) for name in cells.summed]
     moment = np.empty((len(frame), nodes, nodes))
-    moment[:, 0, 0] = frame[WEIGHT_SQUARES]
+    # The distances from the mean sum to 0, so that only the weights are left to be centred.
+    moment[:, 0, 0] = frame[WEIGHT_SQUARES] - frame[WEIGHT] ** 2 / rows
     for k, name in enumerate(cells.summed, start=1):
         moment[:, 0, k] = moment[:, k, 0] = frame[f"sum_w2_{name}"]
     pairs = combinations_with_replacement(range(1, nodes), 2)
     for k, j in pairs:
         product = frame[f"sum_w2_{cells.summed[k - 1]}_{cells.summed[j - 1]}"]
         moment[:, k, j] = moment[:, j, k] = product
-    total = np.stack(sums, axis=1)
-    centred = moment - total[:, :, None] * total[:, None, :] / rows[:, None, None]
     omega = weight / nodes
     change = np.zeros((len(frame), nodes, nodes))
     change[:, 0, 0] = 1 / omega
     for k in range(1, nodes):
         step = steps[k - 1]
         inverse = np.divide(1.0, omega * step, out=np.zeros_like(step), where=step != 0)
-        change[:, k, k], change[:, k, 0] = inverse, -inverse * means[k - 1]
+        change[:, k, k] = inverse
     share = np.concatenate([[1.0], -np.ones(nodes - 1)]) / nodes
     to_nodes = np.diag([0.0, *np.ones(nodes - 1)]) + share
     both = to_nodes @ change
-    return np.asarray(both @ centred @ both.transpose(0, 2, 1))
+    return np.asarray(both @ moment @ both.transpose(0, 2, 1))
 
 
 def _check_population(

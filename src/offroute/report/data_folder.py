@@ -10,7 +10,8 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,11 @@ import pandas as pd
 from offroute.data.provenance import About, Sidecar, sha256_bytes
 from offroute.data.schema import Schema, check_frame
 from offroute.exceptions import UsageError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - no such locks on this system
+    fcntl = None  # type: ignore[assignment]
 
 KEPT = 2
 """Versions that stay: the current one, and the one before for readers that are still in it."""
@@ -134,23 +140,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
     versions = _versions(folder)
     try:
         versions.mkdir(exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=versions, prefix=_TEMPORARY))
-        for name, content in files.items():
-            with (fresh / name).open("xb") as handle:
-                handle.write(content)
-                handle.flush()
-                os.fsync(handle.fileno())
-        fresh.chmod(0o755)
-        numbers = [int(p.name) for p in versions.iterdir() if p.name.isdecimal()]
-        version = versions / f"{max(numbers, default=0) + 1:06d}"
-        fresh.rename(version)
-        if folder.is_dir() and not folder.is_symlink():
-            folder.rmdir()
-        link = versions / f"{_TEMPORARY}link-{version.name}"
-        link.unlink(missing_ok=True)
-        # Relative to the folder's own place, so that both can be moved together.
-        link.symlink_to(Path(versions.name) / version.name, target_is_directory=True)
-        link.replace(folder)
+        with _alone(versions):
+            return _switch(folder, versions, files)
     except OSError as error:
         raise UsageError(
             f"folder '{folder}'",
@@ -158,6 +149,41 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
             rule="must be writable, with room for the tables",
             next_step="Make room or choose another name; the old tables are as they were.",
         ) from error
+
+
+@contextmanager
+def _alone(versions: Path) -> Iterator[None]:
+    """Wait until no other process writes a version; a lock ends with its process."""
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(versions, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _switch(folder: Path, versions: Path, files: Mapping[str, bytes]) -> Path:
+    """Write a version and move the link to it."""
+    fresh = Path(tempfile.mkdtemp(dir=versions, prefix=_TEMPORARY))
+    for name, content in files.items():
+        with (fresh / name).open("xb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+    fresh.chmod(0o755)
+    numbers = [int(p.name) for p in versions.iterdir() if p.name.isdecimal()]
+    version = versions / f"{max(numbers, default=0) + 1:06d}"
+    fresh.rename(version)
+    if folder.is_dir() and not folder.is_symlink():
+        folder.rmdir()
+    link = versions / f"{_TEMPORARY}link-{version.name}"
+    link.unlink(missing_ok=True)
+    # Relative to the folder's own place, so that both can be moved together.
+    link.symlink_to(Path(versions.name) / version.name, target_is_directory=True)
+    link.replace(folder)
     _clean(versions, version)
     return version
 
