@@ -133,6 +133,7 @@ _GROUPS = {
         "make_target",
     ),
     "offroute.estimators.reference": ("target_from_reference",),
+    # estimands of a log
     "offroute.estimators.estimands": (
         "mean",
         "ratio",
@@ -141,6 +142,7 @@ _GROUPS = {
         "smooth",
         "total",
     ),
+    # weights to known totals
     "offroute.estimators.expansion": ("expansion",),
     "offroute.estimators.poststratify": ("poststratify",),
     "offroute.estimators.calibrate": (
@@ -150,11 +152,13 @@ _GROUPS = {
     ),
     "offroute.estimators.soft_calibration": ("soft_calibrate",),
     "offroute.estimators.generalized_calibration": ("generalized_calibrate",),
+    # models of who takes part, and of the outcome
     "offroute.estimators.propensity": ("ipw",),
     "offroute.estimators.imputation": ("impute",),
     "offroute.estimators.doubly_robust": ("doubly_robust",),
     "offroute.estimators.rectifier": ("rectify",),
     "offroute.estimators.partial_pooling": ("mrp",),
+    # selection on what is not observed
     "offroute.estimators.selection": ("heckman_two_step",),
     "offroute.estimators.selection_ml": ("heckman_ml",),
     "offroute.estimators.selection_binary": ("heckman_binary",),
@@ -163,17 +167,20 @@ _GROUPS = {
         "exclusion_test",
         "population_mean",
     ),
+    # overlap of lists
     "offroute.estimators.overlap": (
         "chao_bound",
         "chapman",
         "dependence_dial",
     ),
     "offroute.estimators.loglinear": ("loglinear",),
+    # checks of weights
     "offroute.estimators.weights": (
         "balance_table",
         "summarise_weights",
         "trim_weights",
     ),
+    # intervals and replicates
     "offroute.inference.estimate": ("infer",),
     "offroute.inference.resampling": (
         "bootstrap",
