@@ -73,6 +73,7 @@ html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 
+
 def public_groups() -> dict[str, list[str]]:
     """Public names by the groups that the comments of `offroute._GROUPS` name."""
     source = (PACKAGE / "__init__.py").read_text()

@@ -72,14 +72,20 @@ def short_of_nominal(frame: pd.DataFrame, label: list[str]) -> str:
             for _, row in rows.sort_values(inside).iterrows()
         )
 
-    head = f"{len(short)} of the {len(frame)} rows hold {rule}"
+    verb = "holds" if len(short) == 1 else "hold"
+    head = f"{len(short)} of the {len(frame)} rows {verb} {rule}"
     if "assumptions_hold" not in short:
         return f"{head}: {listed(short)}."
     broken = short[~short["assumptions_hold"]]
     kept = short[short["assumptions_hold"]]
-    kept_text = f"although their assumptions hold: {listed(kept)}" if len(kept) else ""
-    broken_text = f"{len(broken)} because their assumptions are broken on purpose"
-    return f"{head}, {'; '.join(filter(None, (broken_text, kept_text)))}."
+    texts = []
+    if len(broken):
+        whose = "its" if len(broken) == 1 else "their"
+        texts.append(f"{len(broken)} because {whose} assumptions are broken on purpose")
+    if len(kept):
+        whose = "its" if len(kept) == 1 else "their"
+        texts.append(f"{len(kept)} although {whose} assumptions hold: {listed(kept)}")
+    return f"{head}, {'; '.join(texts)}."
 
 
 def text_of(value: object, column: str) -> str:
