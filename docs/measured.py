@@ -59,7 +59,7 @@ def short_of_nominal(frame: pd.DataFrame, label: list[str]) -> str:
     """Say which rows hold less often than they claim."""
     (inside,) = (c for c in ("coverage_90", "coverage") if c in frame)
     (count,) = (c for c in COUNTS if c in frame)
-    there = frame[count] - (frame["refused"] if "refused" in frame else 0)
+    there = frame[count] - frame.get("refused", 0)
     error = np.sqrt(NOMINAL * (1 - NOMINAL) / there)
     short = frame[frame[inside] < NOMINAL - ERRORS * error]
     rule = f"more than {ERRORS} Monte Carlo standard errors below 90 %"

@@ -256,7 +256,7 @@ def load_composition(data_dir: Path | None = None) -> pd.DataFrame:
     Examples
     --------
     >>> mix = load_composition()
-    >>> bool((mix["cached"] <= mix["prompt"]).all())
+    >>> bool((mix["prompt"] <= mix["total"]).all())
     True
     """
     return _load(schema.COMPOSITION, data_dir)

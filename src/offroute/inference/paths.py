@@ -172,7 +172,7 @@ def share_series(
     >>> posterior = offroute.correct("world-external-api", weeks=("2026-06-01",), n_draws=400)
     >>> series = share_series(posterior, by="origin")
     >>> sorted(series["class"].unique())
-    ['China', 'Rest of world', 'Stealth', 'US']
+    ['China', 'Rest of world', 'US']
     """
     check_choice(by, SHARE_PARTITIONS, name="by", error=UnknownPartition)
     check_choice(quantity, ["tokens", "dollars"], name="quantity", error=UsageError)
