@@ -15,13 +15,15 @@ STUDIES = Path(__file__).parent.parent / "studies"
 #: A row falls short if it is so many Monte Carlo standard errors below the nominal level.
 ERRORS = 2
 NOMINAL = 0.9
+#: A number and its unit stay on one line.
+PERCENT = "\N{NO-BREAK SPACE}%"
 HEADINGS = {
     "assumptions_hold": "assumptions hold",
     "bias_over_sd": "bias / sd",
-    "coverage": "inside 90 %",
-    "coverage_50": "inside 50 %",
-    "coverage_90": "inside 90 %",
-    "coverage_95": "inside 95 %",
+    "coverage": f"inside 90{PERCENT}",
+    "coverage_50": f"inside 50{PERCENT}",
+    "coverage_90": f"inside 90{PERCENT}",
+    "coverage_95": f"inside 95{PERCENT}",
     "draws": "markets",
     "half_width_90": "half width",
     "ks_p": "p (uniform)",
@@ -42,7 +44,7 @@ def per_estimator(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.assign(bias_over_sd=frame["bias"] / frame["sd"])
     by = ["design", "estimator", "assumptions_hold"]
     worst = frame.groupby(by)["coverage_90"].idxmin()
-    columns = [*by, "replicates", "outcome", "bias_over_sd", "coverage_90", "coverage_95"]
+    columns = [*by, "replicates", "bias_over_sd", "coverage_90", "coverage_95"]
     return frame.loc[worst, columns]
 
 
@@ -62,13 +64,13 @@ def short_of_nominal(frame: pd.DataFrame, label: list[str]) -> str:
     there = frame[count] - frame.get("refused", 0)
     error = np.sqrt(NOMINAL * (1 - NOMINAL) / there)
     short = frame[frame[inside] < NOMINAL - ERRORS * error]
-    rule = f"more than {ERRORS} Monte Carlo standard errors below 90 %"
+    rule = f"more than {ERRORS} Monte Carlo standard errors below 90{PERCENT}"
     if short.empty:
         return f"None of the {len(frame)} rows holds {rule}."
 
     def listed(rows: pd.DataFrame) -> str:
         return "; ".join(
-            f"{', '.join(str(row[c]) for c in label)} ({100 * row[inside]:.0f} %)"
+            f"{', '.join(str(row[c]) for c in label)} ({100 * row[inside]:.0f}{PERCENT})"
             for _, row in rows.sort_values(inside).iterrows()
         )
 
@@ -96,7 +98,7 @@ def text_of(value: object, column: str) -> str:
         if np.isnan(value):
             return ""
         if column.startswith(("coverage", "inside")):
-            return f"{100 * value:.0f} %"
+            return f"{100 * value:.0f}{PERCENT}"
         if float(value).is_integer() and column in (*COUNTS, "refused", "rows"):
             return f"{value:.0f}"
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004
@@ -135,7 +137,7 @@ class Measured(SphinxDirective):
         return [*out, source]
 
     def _table(self, frame: pd.DataFrame) -> nodes.container:
-        table = nodes.table(classes=["measured"])
+        table = nodes.table(classes=["measured", "colwidths-auto"])
         group = nodes.tgroup(cols=len(frame.columns))
         table += group
         group += [nodes.colspec(colwidth=1) for _ in frame.columns]
@@ -151,8 +153,8 @@ class Measured(SphinxDirective):
     def _row(self, texts: list[str], frame: pd.DataFrame) -> nodes.row:
         row = nodes.row()
         for text, column in zip(texts, frame, strict=True):
-            number = pd.api.types.is_numeric_dtype(frame[column].dtype)
-            entry = nodes.entry(classes=["number"] if number else [])
+            kind = frame[column].dtype.kind
+            entry = nodes.entry(classes=["number"] if kind in "if" else [])
             entry += nodes.paragraph(text=text)
             row += entry
         return row

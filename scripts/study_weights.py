@@ -63,7 +63,7 @@ def doubtful_totals(rng: np.random.Generator) -> Iterator[Row]:
         ("calibrate, the totals taken as exact", exact, calibrate),
         ("calibrate, with their error", doubtful, calibrate),
         ("soft_calibrate", doubtful, soft_calibrate),
-        ("soft_calibrate, trust 100", doubtful, partial(soft_calibrate, trust=100.0)),
+        ("soft_calibrate, trust 100 000", doubtful, partial(soft_calibrate, trust=1e5)),
     ):
         yield row(name, y.mean(), lambda e=estimator, t=target: infer(e(sample, t), level=LEVEL))
 

@@ -206,12 +206,12 @@ def test_every_family_of_methods_prints_its_coverage():
     assert silent == WITHOUT_COVERAGE
 
 
-def test_a_page_shows_what_the_study_says(site):
+def test_a_page_shows_what_the_study_says(site, measured):
     study = pd.read_csv(ROOT / "studies" / "coverage.csv")
     row = study.query("world == 'us-doubled' and estimator == 'synthesis'").iloc[0]
     page = (site / "methods" / "lattice.html").read_text()
-    assert f"{100 * row['coverage_90']:.0f} %" in page
-    assert "us-doubled, naive (0 %)" in page
+    assert f"{100 * row['coverage_90']:.0f}{measured.PERCENT}" in page
+    assert f"us-doubled, naive (0{measured.PERCENT})" in page
 
 
 def test_what_falls_short_is_named_and_nothing_else(measured):
@@ -225,7 +225,7 @@ def test_what_falls_short_is_named_and_nothing_else(measured):
     )
     said = measured.short_of_nominal(frame, ["estimator"])
     assert said.startswith("1 of the 3 rows")
-    assert "1 although its assumptions hold: bad (80 %)." in said
+    assert f"1 although its assumptions hold: bad (80{measured.PERCENT})." in said
     fine = measured.short_of_nominal(frame[frame["estimator"] != "bad"], ["estimator"])
     assert fine.startswith("None of the 2 rows")
     broken = measured.short_of_nominal(frame.assign(assumptions_hold=False), ["estimator"])

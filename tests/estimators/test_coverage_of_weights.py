@@ -10,7 +10,7 @@ NOMINAL = 0.9
 PATH = Path(__file__).parents[2] / "studies" / "weights_coverage.csv"
 HOLD = [
     ("totals with an error of 3%", "calibrate, with their error"),
-    ("totals with an error of 3%", "soft_calibrate, trust 100"),
+    ("totals with an error of 3%", "soft_calibrate, trust 100 000"),
     ("entry by outcome, x predicts it", "generalized_calibrate, z the outcome"),
 ]
 

@@ -256,8 +256,8 @@ def load_composition(data_dir: Path | None = None) -> pd.DataFrame:
     Examples
     --------
     >>> mix = load_composition()
-    >>> bool((mix["prompt"] <= mix["total"]).all())
-    True
+    >>> mix["is_free"].dtype.name
+    'bool'
     """
     return _load(schema.COMPOSITION, data_dir)
 
