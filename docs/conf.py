@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -33,7 +34,11 @@ def state_of_the_package() -> str:
 # Extensions of this folder, for this process and for the kernels.
 sys.path.insert(0, str(HERE))
 os.environ["PYTHONPATH"] = str(HERE)
-os.environ["OFFROUTE_DOCS_FITS"] = str(HERE / "_build" / "fits" / state_of_the_package())
+FITS = HERE / "_build" / "fits" / state_of_the_package()
+for _old in FITS.parent.glob("*"):
+    if _old != FITS:
+        shutil.rmtree(_old)
+os.environ["OFFROUTE_DOCS_FITS"] = str(FITS)
 
 project = "offroute"
 author = "offroute authors"
