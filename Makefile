@@ -106,6 +106,7 @@ slow: $(TEST_STAMP)  ## The tests marked slow, then the long studies; they resum
 	$(BIN)/python scripts/study_sbc.py --output studies/sbc.csv
 	$(BIN)/python scripts/study_unit_logs.py
 	$(BIN)/python scripts/study_selection.py
+	$(BIN)/python scripts/study_weights.py
 	$(BIN)/python scripts/study_evidence.py
 	$(BIN)/python scripts/study_estimators.py
 	$(BIN)/python benchmarks/cells.py --rows 10_000_000 --out benchmarks/results/cells.csv

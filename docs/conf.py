@@ -1,8 +1,10 @@
 """Settings of the documentation; `make docs` builds it offline, warnings being errors."""
 
+import hashlib
 import os
 import re
-from importlib import import_module
+import shutil
+import sys
 from pathlib import Path
 
 from docutils import nodes
@@ -16,12 +18,34 @@ import offroute
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+HERE = Path(__file__).parent
+PACKAGE = Path(offroute.__file__).parent
+
+
+def state_of_the_package() -> str:
+    """Hash the package's files and tables: a fit is kept for this state and no other."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(PACKAGE)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+# Extensions of this folder, for this process and for the kernels.
+sys.path.insert(0, str(HERE))
+os.environ["PYTHONPATH"] = str(HERE)
+FITS = HERE / "_build" / "fits" / state_of_the_package()
+for _old in FITS.parent.glob("*"):
+    if _old != FITS:
+        shutil.rmtree(_old)
+os.environ["OFFROUTE_DOCS_FITS"] = str(FITS)
+
 project = "offroute"
 author = "offroute authors"
 copyright = author
 version = release = offroute.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_nb"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_nb", "measured"]
 exclude_patterns = ["_build", "figures", "jupyter_execute"]
 templates_path = ["_templates"]
 root_doc = "index"
@@ -54,29 +78,32 @@ html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 
-_LAYERS = {
-    "data": "Tables",
-    "measurement": "What was meant",
-    "estimators": "Estimates",
-    "inference": "What follows from them",
-    "exceptions": "Errors",
-}
+
+def public_groups() -> dict[str, list[str]]:
+    """Public names by the groups that the comments of `offroute._GROUPS` name."""
+    source = (PACKAGE / "__init__.py").read_text()
+    block = source.partition("_GROUPS = {\n")[2].partition("\n}\n")[0]
+    groups: dict[str, list[str]] = {}
+    for line in block.splitlines():
+        if line.startswith("    # "):
+            names = groups.setdefault(line.removeprefix("    # ").capitalize(), [])
+        else:
+            names += re.findall(r'"(\w+)"', line.removeprefix("    ").partition(": ")[2] or line)
+    found = {name for names in groups.values() for name in names}
+    if missing := set(offroute.__all__) - found - {"exceptions"}:
+        raise ValueError(f"in no group of the API: {sorted(missing)}")
+    return groups
 
 
 def write_api() -> None:
-    """List the public names by layer, so that a new one cannot be forgotten."""
-    layers: dict[str, list[str]] = {title: [] for title in _LAYERS.values()}
-    home = import_module("offroute")._HOME
-    for name in offroute.__all__:
-        if name != "exceptions":
-            layers[_LAYERS[home.get(name, "offroute.exceptions").split(".")[1]]].append(name)
+    """List the public names as `offroute/__init__.py` groups them."""
     lines = ["API", "===", "", "Every public name. Examples are executed by the tests.", ""]
-    for title, names in layers.items():
+    for title, names in public_groups().items():
         lines += [title, "-" * len(title), "", ".. currentmodule:: offroute", ""]
         lines += [".. autosummary::", "   :toctree: generated", ""]
         lines += [f"   {name}" for name in names] + [""]
     text = "\n".join(lines)
-    path = Path(__file__).parent / "api" / "index.rst"
+    path = HERE / "api" / "index.rst"
     # An unchanged file keeps its time, so that a second build has nothing to do.
     if not path.is_file() or path.read_text() != text:
         path.parent.mkdir(exist_ok=True)

@@ -1,6 +1,8 @@
 """The documentation: all code runs, it builds without a warning, its links lead somewhere."""
 
 import doctest
+import importlib.util
+import inspect
 import re
 import shlex
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -32,6 +35,13 @@ ELSEWHERE = {
     "refresh.md": "tests/data/test_refresh.py",
 }
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+# Pages of bounds, counts and tables of other pages: nothing to cover.
+WITHOUT_COVERAGE = {
+    "geography", "groups_and_charts", "hosts", "index", "populations", "second_gateway",
+    "self_hosting", "text_units", "truncation", "units",
+}  # fmt: skip
+# Several fits each, which the tests of their commands run.
+WITHOUT_EXAMPLE = {"answer_table", "compare_estimators", "load_refreshed", "overturn", "shares_of"}
 # Directives of MyST; the build executes the cells. The README's plain block is `make`.
 BUILT = re.compile(r"\{[\w-]+\}.*")
 PLAIN = {ROOT / "README.md": [""]}
@@ -180,6 +190,66 @@ def test_formulas_are_converted_to_the_last_command(parsed):
 def test_every_public_name_has_a_page(site):
     pages = {p.stem.removeprefix("offroute.") for p in (site / "api" / "generated").iterdir()}
     assert set(offroute.__all__) - {"exceptions"} <= pages
+
+
+@pytest.fixture(scope="module")
+def measured():
+    spec = importlib.util.spec_from_file_location("measured", DOCS / "measured.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_family_of_methods_prints_its_coverage():
+    pages = {path.stem: path.read_text() for path in (DOCS / "methods").glob("*.md")}
+    silent = {name for name, text in pages.items() if "\n:label: " not in text}
+    assert silent == WITHOUT_COVERAGE
+
+
+def test_a_page_shows_what_the_study_says(site, measured):
+    study = pd.read_csv(ROOT / "studies" / "coverage.csv")
+    row = study.query("world == 'us-doubled' and estimator == 'synthesis'").iloc[0]
+    page = (site / "methods" / "lattice.html").read_text()
+    assert f"{100 * row['coverage_90']:.0f}{measured.PERCENT}" in page
+    assert f"us-doubled, naive (0{measured.PERCENT})" in page
+
+
+def test_what_falls_short_is_named_and_nothing_else(measured):
+    frame = pd.DataFrame(
+        {
+            "estimator": ["good", "bad", "few"],
+            "coverage_90": [0.89, 0.8, 0.8],
+            "markets": [400, 400, 20],
+            "assumptions_hold": [True, True, True],
+        }
+    )
+    said = measured.short_of_nominal(frame, ["estimator"])
+    assert said.startswith("1 of the 3 rows")
+    assert f"1 although its assumptions hold: bad (80{measured.PERCENT})." in said
+    fine = measured.short_of_nominal(frame[frame["estimator"] != "bad"], ["estimator"])
+    assert fine.startswith("None of the 2 rows")
+    broken = measured.short_of_nominal(frame.assign(assumptions_hold=False), ["estimator"])
+    assert "1 because its assumptions are broken" in broken
+
+
+def test_public_functions_have_examples():
+    functions = {
+        name: inspect.getdoc(getattr(offroute, name))
+        for name in offroute.__all__
+        if inspect.isfunction(getattr(offroute, name))
+    }
+    assert {name for name, text in functions.items() if ">>>" not in text} == WITHOUT_EXAMPLE
+
+
+def test_the_api_has_the_groups_of_the_package(site):
+    page = (site / "api" / "index.html").read_text()
+    source = (ROOT / "src" / "offroute" / "__init__.py").read_text()
+    block = source.partition("_GROUPS = {")[2].partition("\n}")[0]
+    groups = re.findall(r"^    # (.*)$", block, flags=re.MULTILINE)
+    headings = re.findall(r"<h2>(.*?)<a", page)
+    assert [h.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'") for h in headings] == [
+        group.capitalize() for group in groups
+    ]
 
 
 def test_readme_links_exist():

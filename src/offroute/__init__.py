@@ -175,6 +175,7 @@ _GROUPS = {
         "make_target",
     ),
     "offroute.estimators.reference": ("target_from_reference",),
+    # estimands of a log
     "offroute.estimators.estimands": (
         "mean",
         "ratio",
@@ -183,6 +184,7 @@ _GROUPS = {
         "smooth",
         "total",
     ),
+    # weights to known totals
     "offroute.estimators.expansion": ("expansion",),
     "offroute.estimators.poststratify": ("poststratify",),
     "offroute.estimators.calibrate": (
@@ -192,11 +194,13 @@ _GROUPS = {
     ),
     "offroute.estimators.soft_calibration": ("soft_calibrate",),
     "offroute.estimators.generalized_calibration": ("generalized_calibrate",),
+    # models of who takes part, and of the outcome
     "offroute.estimators.propensity": ("ipw",),
     "offroute.estimators.imputation": ("impute",),
     "offroute.estimators.doubly_robust": ("doubly_robust",),
     "offroute.estimators.rectifier": ("rectify",),
     "offroute.estimators.partial_pooling": ("mrp",),
+    # selection on what is not observed
     "offroute.estimators.selection": ("heckman_two_step",),
     "offroute.estimators.selection_ml": ("heckman_ml",),
     "offroute.estimators.selection_binary": ("heckman_binary",),
@@ -205,12 +209,14 @@ _GROUPS = {
         "exclusion_test",
         "population_mean",
     ),
+    # overlap of lists
     "offroute.estimators.overlap": (
         "chao_bound",
         "chapman",
         "dependence_dial",
     ),
     "offroute.estimators.loglinear": ("loglinear",),
+    # checks of weights
     "offroute.estimators.weights": (
         "balance_table",
         "summarise_weights",
@@ -218,6 +224,7 @@ _GROUPS = {
         "trim_weights",
         "uncovered_share",
     ),
+    # intervals and replicates
     "offroute.inference.estimate": ("Estimate", "infer"),
     "offroute.inference.resampling": (
         "bootstrap",

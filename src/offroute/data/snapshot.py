@@ -115,6 +115,11 @@ def load_daily(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> load_daily()["date"].nunique()
+    91
     """
     return _load(schema.DAILY, data_dir)
 
@@ -137,6 +142,12 @@ def load_models(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> models = load_models()
+    >>> models.loc[models["lab"] == "DeepSeek", "origin"].unique().tolist()
+    ['China']
     """
     return _load(schema.MODELS, data_dir)
 
@@ -159,6 +170,11 @@ def load_prices(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> load_prices().columns.tolist()
+    ['model', 'as_of', 'prompt', 'completion', 'cache_read', 'source']
     """
     return _load(schema.PRICES, data_dir)
 
@@ -180,6 +196,12 @@ def load_roster(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> roster = load_roster()
+    >>> bool((roster["first"] <= roster["last"]).all())
+    True
     """
     return _load(schema.ROSTER, data_dir)
 
@@ -202,6 +224,12 @@ def load_gateway(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> shares = load_gateway().groupby("date")["token_share"].sum()
+    >>> bool((shares < 1.001).all())
+    True
     """
     return _load(schema.GATEWAY, data_dir)
 
@@ -224,6 +252,12 @@ def load_composition(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> mix = load_composition()
+    >>> mix["is_free"].dtype.name
+    'bool'
     """
     return _load(schema.COMPOSITION, data_dir)
 
@@ -246,6 +280,11 @@ def load_apps(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> load_apps().columns.tolist()
+    ['window_end', 'window_days', 'app', 'tokens', 'requests']
     """
     return _load(schema.APPS, data_dir)
 
@@ -267,6 +306,12 @@ def load_hosts(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> hosts = load_hosts()
+    >>> bool((hosts.groupby("model")["share"].sum() < 1.001).all())
+    True
     """
     return _load(schema_detail.HOSTS, data_dir)
 
@@ -288,6 +333,11 @@ def load_app_models(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> load_app_models().columns.tolist()
+    ['app', 'model', 'tokens']
     """
     return _load(schema_detail.APP_MODELS, data_dir)
 
@@ -309,6 +359,11 @@ def load_ledger(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> sorted(load_ledger()["use"].unique())
+    ['context', 'likelihood']
     """
     return _load(schema_ledger.LEDGER, data_dir)
 
@@ -332,6 +387,12 @@ def load_crosswalk(data_dir: Path | None = None) -> pd.DataFrame:
     ------
     HashMismatch, SchemaError, InvalidValue, DuplicateKey
         As `load_usage`.
+
+    Examples
+    --------
+    >>> crosswalk = load_crosswalk()
+    >>> bool((crosswalk["factor"] > 0).all())
+    True
     """
     return _load(schema_ledger.CROSSWALK, data_dir)
 

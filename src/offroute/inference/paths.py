@@ -98,6 +98,15 @@ def ratio_series(
     ------
     UsageError, NotIdentified
         As `offroute.inference.series.series_bands`.
+
+    Examples
+    --------
+    >>> import offroute
+    >>> posterior = offroute.correct("world-external-api", weeks=("2026-06-01",), n_draws=400)
+    >>> market = posterior.market
+    >>> series = ratio_series(posterior, market.is_china, market.is_us)
+    >>> bool((series["band_low"] <= series["low"]).all())
+    True
     """
     weeks, paths, panel = log_ratio_paths(posterior, numerator, denominator)
     bands = series_bands(paths, level=level)
@@ -156,6 +165,14 @@ def share_series(
     -----
     The price elsewhere is taken as that on the panel: dollars need a lab with both token and
     revenue figures, and are less well known than tokens.
+
+    Examples
+    --------
+    >>> import offroute
+    >>> posterior = offroute.correct("world-external-api", weeks=("2026-06-01",), n_draws=400)
+    >>> series = share_series(posterior, by="origin")
+    >>> sorted(series["class"].unique())
+    ['China', 'Rest of world', 'US']
     """
     check_choice(by, SHARE_PARTITIONS, name="by", error=UnknownPartition)
     check_choice(quantity, ["tokens", "dollars"], name="quantity", error=UsageError)

@@ -35,6 +35,12 @@ def load_market(data_dir: Path | None = None) -> Market:
     -------
     Market
         The panel.
+
+    Examples
+    --------
+    >>> market = load_market()
+    >>> bool((market.X >= 0).all())
+    True
     """
     return build_market(
         load_usage(data_dir),

@@ -74,6 +74,14 @@ def volumes(posterior: Posterior, week: int) -> Volumes:
     -------
     Volumes
         The week.
+
+    Examples
+    --------
+    >>> import offroute
+    >>> posterior = offroute.correct("world-external-api", weeks=("2026-06-01",), n_draws=400)
+    >>> week = volumes(posterior, int(posterior.draws.weeks[0]))
+    >>> print(week.week)
+    2026-06-01
     """
     market, b = posterior.market, posterior.benchmarks
     D = off_platform(posterior.features, posterior.prior, posterior.draws, week)
@@ -227,6 +235,14 @@ def share_table(v: Volumes, *, by: str = "group", level: float = 0.9) -> pd.Data
     ------
     UnknownPartition, InvalidValue
         If there is no such partition, or the level is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import offroute
+    >>> posterior = offroute.correct("world-external-api", weeks=("2026-06-01",), n_draws=400)
+    >>> week = volumes(posterior, int(posterior.draws.weeks[0]))
+    >>> share_table(week, by="origin")["class"].tolist()
+    ['China', 'US', 'Stealth', 'Rest of world']
     """
     check_probability(level, name="level")
     names, X, Y = sum_classes(v, by)
@@ -302,6 +318,15 @@ def contest(v: Volumes, *, level: float = 0.9) -> Contest:
     ------
     InvalidValue
         If the level is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import offroute
+    >>> posterior = offroute.correct("world-external-api", weeks=("2026-06-01",), n_draws=400)
+    >>> week = volumes(posterior, int(posterior.draws.weeks[0]))
+    >>> found = contest(week)
+    >>> round(found.observed_ratio, 2), found.ratio[1] < found.observed_ratio
+    (1.33, True)
     """
     check_probability(level, name="level")
     names, X, Y = sum_classes(v, "origin")

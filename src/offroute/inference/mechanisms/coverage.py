@@ -55,6 +55,15 @@ def coverage_by_lab(posterior: Posterior, v: Volumes, *, level: float = 0.9) -> 
     -----
     Not identified for a lab whose basis is *pooled*: its interval is that of its group and the
     prior, and the contraction says how little the figures moved it.
+
+    Examples
+    --------
+    >>> import offroute
+    >>> posterior = offroute.correct("world-external-api", weeks=("2026-06-01",), n_draws=400)
+    >>> week = offroute.volumes(posterior, int(posterior.draws.weeks[0]))
+    >>> table = coverage_by_lab(posterior, week)
+    >>> table.loc[table["lab"] == "Anthropic", "basis"].unique().tolist()
+    ['own figures']
     """
     names, X, Y = sum_classes(v, "lab")
     b, market, prior = posterior.benchmarks, posterior.market, posterior.prior
