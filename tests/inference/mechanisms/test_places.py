@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 
 from offroute.data.snapshot import load_daily, load_ledger, load_models, load_usage
 from offroute.estimators.synthesis import synthesise
-from offroute.exceptions import InvalidValue, NotIdentified
+from offroute.exceptions import InvalidValue, NotIdentified, UnknownPopulation
 from offroute.inference.bounds import aggregation_bounds
 from offroute.inference.mechanisms.geography import (
     billing_bounds,
@@ -150,10 +150,12 @@ def test_places_by_population(fit):
     assert parts == {"US": 0.47, "Singapore": 0.09, "Germany": 0.075, "China": 0.06}
     effects = {
         p: place_of_buyers(fit.market, ledger, population=p, week=week)
-        for p in ("us-startups", "outside-china-external-api", "world-all-uses")
+        for p in ("us-startups", "outside-china-external-api")
     }
-    assert effects["world-all-uses"].effect[0] == -np.inf
-    assert effects["world-all-uses"].effect[2] == np.inf
+    with pytest.raises(NotIdentified, match="world"):
+        place_of_buyers(fit.market, ledger, population="world-all-uses", week=week)
+    with pytest.raises(UnknownPopulation):
+        place_of_buyers(fit.market, ledger, population="us-start-ups", week=week)
     narrow = effects["outside-china-external-api"]
     assert np.isfinite(narrow.effect[0])
     assert narrow.effect[0] < 0 < narrow.effect[2]
