@@ -56,8 +56,9 @@ def identify(b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame) -> 
     Identification
         A population needs at least one exact figure of absolute size about Chinese labs and one
         about US labs. For the two US populations the panel's margins give aggregation bounds
-        (Duncan and Davis 1953, loosened by tokens of other origins), and a survey of the population an interval if its shares hold for
-        tokens within its error; self-hosted tokens are bounded from below only.
+        (Duncan and Davis 1953, loosened by tokens of other origins), and a survey of the population
+        an interval if its shares hold for tokens within its error; self-hosted tokens are bounded
+        from below only.
     """
     absolute = ~b.flat[b.family] & (b.side == 0)
     n_us, n_china = int((absolute & (b.origin > 0)).sum()), int((absolute & (b.origin < 0)).sum())

@@ -359,6 +359,6 @@ def one_app(
         evidence=("app_models", "apps", "daily"),
         direction=direction_of((low, 0.0, high)),
         strength="bounds only",
-        note=f"apps with published models only; largest: {table.iloc[0]['app']}; the {concentration.apps} named apps have "
-        f"{concentration.top_share:.0%} of all tokens; naive: all apps",
+        note=f"apps with published models only; largest: {table.iloc[0]['app']}; the "
+        f"{concentration.apps} named apps have {concentration.top_share:.0%} of all tokens; naive: all apps",
     )

@@ -154,7 +154,8 @@ def nesting(posterior: Posterior, v: Volumes, *, level: float = 0.9) -> Effect:
         evidence=("crosswalk", *(b.ids[i] for i in np.flatnonzero(absolute & (b.origin != 0)))),
         direction=direction_of(effect),
         strength="weak",
-        note=f"iota is the crosswalk's judgement, mean {iota_us:.2f} (US) and {iota_cn:.2f} (China); naive: panel plus totals",
+        note=f"iota is the crosswalk's judgement, mean {iota_us:.2f} (US) and {iota_cn:.2f} "
+        "(China); naive: panel plus totals",
     )
 
 

@@ -252,7 +252,8 @@ def corrected_group(
         evidence=tuple(b.ids[i] for i in rows) or ("models",),
         direction=direction_of(effect),
         strength="moderate" if sources >= _SOURCES else "weak",
-        note=f"corrected volumes, {len(rows)} figures of {sources} sources about the group; naive: corrected China over the group",
+        note=f"corrected volumes, {len(rows)} figures of {sources} sources about the group; "
+        "naive: corrected China over the group",
     )
 
 
