@@ -30,7 +30,8 @@ def critiques_rows(table: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``asked``, ``label``, ``row`` (the same for one label in every population), ``low``,
-        ``middle`` (nan for bounds), ``high``: factors on the ratio of China to the US; ``strength``.
+        ``middle`` (nan for bounds), ``high``: factors on the ratio of China to the US;
+        ``strength``.
 
     Raises
     ------
@@ -85,7 +86,8 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
     -------
     matplotlib.figure.Figure
         One panel a population, one row an effect. Estimates have a point, darker with stronger
-        evidence; bounds are grey bars without one; an arrow leaves the axis.
+        evidence; bounds are grey bars without one; an arrow leaves the axis. A mechanism that
+        refuses one of the populations says so.
 
     Raises
     ------
@@ -137,6 +139,8 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
             ax.set_axisbelow(True)
             ax.set_title(name, fontsize=9, loc="left", color=INK)
             ax.set_xlabel("China less than shown  <  1  <  China more than shown")
+            for missing in sorted(set(labels.index) - set(rows.loc[rows["asked"] == name, "row"])):
+                ax.text(1.0, missing, " no answer", color=MUTED, fontsize=7, va="center")
             for row in rows[rows["asked"] == name].itertuples():
                 colour, line, face = look[row.strength]
                 low, high = max(row.low, 1 / _EDGE), min(row.high, _EDGE)

@@ -360,5 +360,6 @@ def one_app(
         direction=direction_of((low, 0.0, high)),
         strength="bounds only",
         note=f"apps with published models only; largest: {table.iloc[0]['app']}; the "
-        f"{concentration.apps} named apps have {concentration.top_share:.0%} of all tokens; naive: all apps",
+        f"{concentration.apps} named apps have {concentration.top_share:.0%} of all "
+        "tokens; naive: all apps",
     )
