@@ -222,3 +222,10 @@ def test_a_conditional_quote_is_a_product():
     assert conditional_prevalence((0.8, 0.8), (0.2, 0.3)) == pytest.approx((0.16, 0.24))
     with pytest.raises(InvalidValue):
         conditional_prevalence((0.8, 0.7), (0.2, 0.3))
+
+
+@pytest.mark.parametrize("wrong", [{"mix": [1.0]}, {"share_sd": [0.1]}, {"n_draws": 0}])
+def test_poststratification_refuses_what_does_not_fit(wrong):
+    plain = {"share": [0.6, 0.1], "share_sd": [0.0, 0.0], "mix": [1, 3], "mix_sd": [0.0, 0.0]}
+    with pytest.raises(InvalidValue, match="shapes"):
+        poststratify_share(**(plain | wrong))

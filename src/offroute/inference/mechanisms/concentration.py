@@ -232,6 +232,7 @@ def leave_one_app_out(
         If the panel's tokens are not above 0 or below an app's.
     """
     check_finite([china, us], name="china and us", minimum=0, strict=True)
+    check_finite(rest or 0.0, name="rest", minimum=0)
     loose = origins["unknown"] + (rest or 0.0) * origins["total"]
     c, u = china - origins["China"], us - origins["US"]
     if bool(((c - loose <= 0) | (u - loose <= 0)).any()):

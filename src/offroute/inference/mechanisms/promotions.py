@@ -46,6 +46,8 @@ def promotion_windows(
 
     Raises
     ------
+    InvalidValue
+        If the margin is not above 0.
     NotIdentified
         If no week is known by model.
 
@@ -54,6 +56,7 @@ def promotion_windows(
     A week in which a route is not among a day's 50 largest counts as without tokens. Not causal:
     what else moved the paid route, such as a successor, is inside.
     """
+    check_finite(margin, name="margin", minimum=0, strict=True)
     rows = usage[usage["basis"] == "model"]
     if rows.empty:
         raise NotIdentified(
