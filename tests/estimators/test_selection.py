@@ -260,3 +260,21 @@ def test_a_step_to_a_correlation_of_one_stays_finite():
     )
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
+
+
+def test_instruments_are_checked_and_a_dial_carries_the_spread_of_its_instrument():
+    rng = np.random.default_rng(8)
+    w, v, e = rng.standard_normal((3, 2000))
+    one, Z = np.ones((2000, 1)), np.column_stack([np.ones(2000), w])
+    y, seen = 1 + 0.5 * v + e, w + v > 0
+    for wrong in (0, 7):
+        with pytest.raises(UsageError, match="instrument"):
+            exclusion_dial(y, one, seen, Z, instrument=wrong, delta=np.array([0.0]))
+    fit = heckman_two_step(y, one, seen, Z)
+    for none in ([], [9]):
+        with pytest.raises(UsageError, match="instruments"):
+            instrument_strength(fit, none)
+    with pytest.raises(InvalidValue):
+        exclusion_test(y[:5], one, seen, Z, instrument=1)
+    flat, dialled = (population_mean(fit, y, one, seen, offset=d * w) for d in (0.0, 3.0))
+    assert dialled.se**2 - flat.se**2 == pytest.approx(9 * w.var() / 2000)

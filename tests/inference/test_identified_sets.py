@@ -12,6 +12,7 @@ from offroute.data.snapshot import (
     load_roster,
     load_usage,
 )
+from offroute.exceptions import InvalidValue, UsageError
 from offroute.inference.identification import survey_bounds
 from offroute.inference.identified_sets import (
     by_openness,
@@ -107,6 +108,18 @@ def test_us_customers_are_the_acceptance_case():
     assert interval[0] <= bounds[0]
     assert interval[1] >= bounds[1]
     assert us_customers(0.46, 0.47, sd=0.0) == (bounds, bounds)
+    # Tokens of other origins can only loosen the bounds.
+    wide, _ = us_customers(0.46, 0.8, rest=0.1)
+    plain, _ = us_customers(0.46, 0.8)
+    assert wide[0] < plain[0] < plain[1] < wide[1]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"share": 46.0}, {"part": 0.0}, {"rest": 1.0}, {"rest": -0.1}, {"sd": -1.0}]
+)
+def test_us_customers_refuse_wrong_input(wrong):
+    with pytest.raises((UsageError, InvalidValue)):
+        us_customers(**({"share": 0.46, "part": 0.47} | wrong))
 
 
 def test_truncation_bounds_are_those_of_the_linear_program(audit, hidden):

@@ -2,9 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from offroute.data.snapshot import load_ledger
 from offroute.estimators.field import off_platform
 from offroute.exceptions import NotIdentified, UnknownPopulation
 from offroute.inference.identification import identify
+from offroute.inference.mechanisms.geography import place_of_buyers
 from offroute.inference.paths import log_ratio_paths, ratio_series, volume_paths
 from offroute.inference.pipeline import correct, identify_population, load_market
 from offroute.inference.scenarios import prior_scenarios, scenario_table, shifted
@@ -71,10 +73,17 @@ def test_the_us_margins_bound_the_panels_us_customers(market):
     found = identify_population("us-startups", week="2026-06-01", market=market)
     week = week_index(market, "2026-06-01")
     cn, us = market.X[week, market.is_china].sum(), market.X[week, market.is_us].sum()
-    share = cn / (cn + us)
+    total = market.X[week].sum() + market.stealth[week]
+    low, high = max(0.0, cn - 0.53 * total), max(0.0, us - 0.53 * total)
     assert found.bounds[1][1:] == pytest.approx(
-        (max(0, (share - 0.53) / 0.47), min(1, share / 0.47))
+        (
+            low / (low + min(us, 0.47 * total - low)),
+            1 - high / (high + min(cn, 0.47 * total - high)),
+        )
     )
+    # One rule for the command of bounds and the table of critiques.
+    place = place_of_buyers(market, load_ledger(), population="us-startups", week="2026-06-01")
+    assert (place.estimate[0], place.estimate[2]) == pytest.approx(found.bounds[1][1:])
 
 
 def test_an_identified_population_needs_both_sides(posterior, market):

@@ -18,9 +18,9 @@ from offroute.data.snapshot import (
     load_usage,
     sidecar_of,
 )
+from offroute.inference.billing import billing_parts
 from offroute.inference.identification import survey_bounds
 from offroute.inference.identified_sets import (
-    US_PART_ROW,
     nested_table,
     self_hosting_break_even,
     truncation_table,
@@ -90,9 +90,9 @@ def bounds(  # numpydoc ignore=PR01
         # The panel is no part of these populations, so that Y >= X does not hold for them.
         nested = nested.iloc[:1]
     x = [market.X[index, side].sum() for side in (market.is_china, market.is_us)]
-    part = float(ledger.loc[ledger["id"] == US_PART_ROW, "value"].iloc[0]) / 100.0
+    part, total = billing_parts(ledger)["US"], market.X[index].sum() + market.stealth[index]
     share, extra = float(x[0] / sum(x)), []
-    exact, interval = us_customers(share, part, level=level)
+    exact, interval = us_customers(share, part, rest=1 - float(sum(x) / total), level=level)
     extra.append(("US customers of the panel (Duncan and Davis)", *exact))
     extra.append((f"the same, {level:.0%} interval (Imbens and Manski)", *interval))
     notes.append(

@@ -1,5 +1,6 @@
 """Command `critiques`: each critique's mechanism and what it does."""
 
+from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
@@ -8,18 +9,22 @@ import typer
 from offroute._checks import check_probability
 from offroute.cli.app import Csv, Data, Json, app, console, refusals
 from offroute.cli.correct import DEFAULT_POPULATIONS
+from offroute.data.snapshot import sidecar_of
+from offroute.exceptions import UsageError
 from offroute.inference.pipeline import correct as correct_population
 from offroute.inference.pipeline import identify_population, load_market
 from offroute.inference.shares import check_level, volumes
 from offroute.measurement.market import latest_full_week, week_index
 from offroute.measurement.populations import population as population_of
+from offroute.report.figures import check_plot, figure_bytes
+from offroute.report.figures_critiques import critiques_figure
 from offroute.report.files import frame_to_csv, write_atomic
 
 
 @app.command(
     epilog="Examples: `offroute critiques --week 2026-06-01`, `offroute critiques --week "
     "2026-06-01 --population us-startups`, `offroute critiques --detail`, `offroute critiques "
-    "--csv c.csv --json c.json`"
+    "--csv c.csv --json c.json --plot c.png`"
 )
 @refusals
 def critiques(  # numpydoc ignore=PR01
@@ -40,6 +45,10 @@ def critiques(  # numpydoc ignore=PR01
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
+    plot_file: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
+    ] = None,
 ) -> None:
     """Tabulate each critique: mechanism, parameter, evidence, direction, effect and strength."""
     # Only this command needs these.
@@ -53,9 +62,18 @@ def critiques(  # numpydoc ignore=PR01
     )
 
     check_probability(level, name="level")
+    if plot_file is not None:
+        check_plot(plot_file)
     names = population or list(DEFAULT_POPULATIONS)
     for name in names:
         population_of(name)
+    if len(set(names)) < len(names):
+        raise UsageError(
+            "population",
+            got=", ".join(names),
+            rule="each must be asked once",
+            next_step="Leave out the repeated one.",
+        )
     market = load_market(data)
     day = latest_full_week(market) if week is None else week
     monday = str(market.weeks[week_index(market, day)])
@@ -74,11 +92,15 @@ def critiques(  # numpydoc ignore=PR01
         results.append(ask(tables, question, fit, reason=identified.reason))
         details.append(detail_tables(tables, question, fit) if detail else {})
     frames = [effects_frame(r.effects).assign(asked=r.question.population) for r in results]
-    contents = {
+    table = pd.concat(frames, ignore_index=True)
+    contents: dict[Path | None, str | bytes] = {
         json_file: critiques_json(results),
-        csv_file: frame_to_csv(pd.concat(frames, ignore_index=True)),
+        csv_file: frame_to_csv(table),
     }
-    write_atomic({path: text for path, text in contents.items() if path is not None})
+    if plot_file is not None:
+        figure = critiques_figure(table, source=sidecar_of("usage", data).citation)
+        contents[plot_file] = figure_bytes(figure, plot_file.suffix)
+    write_atomic({path: content for path, content in contents.items() if path is not None})
     for result, behind in zip(results, details, strict=True):
         console().print(critiques_view(result))
         console().print(detail_view(behind))

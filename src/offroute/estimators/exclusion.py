@@ -110,6 +110,11 @@ def instrument_strength(fit: SelectionFit, instruments: list[int]) -> WaldTest:
     WaldTest
         A statistic below about 10 a degree of freedom is a weak instrument.
 
+    Raises
+    ------
+    UsageError
+        If there is no such column, or none is given.
+
     Examples
     --------
     >>> fit = SelectionFit("two-step", np.array([0.1, 0.4]), np.zeros(1), 1.0, 0.0, 0.0,
@@ -117,6 +122,13 @@ def instrument_strength(fit: SelectionFit, instruments: list[int]) -> WaldTest:
     >>> round(instrument_strength(fit, [1]).statistic, 6)
     16.0
     """
+    if not instruments or not all(0 <= j < len(fit.selection) for j in instruments):
+        raise UsageError(
+            "instruments",
+            got=instruments,
+            rule=f"must be columns of Z, 0 to {len(fit.selection) - 1}, at least one",
+            next_step="Use excluded_columns.",
+        )
     block = fit.covariance[np.ix_(instruments, instruments)]
     return _wald(fit.selection[instruments], block)
 
@@ -141,6 +153,8 @@ def exclusion_test(
 
     Raises
     ------
+    InvalidValue, CollinearMargins
+        If the input breaks a rule; see `offroute.estimators.selection.check_selection_input`.
     NotIdentified
         If there is no second instrument: then exclusion is an assumption, see `exclusion_dial`.
 
@@ -153,6 +167,7 @@ def exclusion_test(
     >>> exclusion_test(y, one, z + w + v > 0, np.column_stack([one, z, w]), instrument=2).df
     1
     """
+    y, X, selected, Z = check_selection_input(y, X, selected, Z)
     instruments = excluded_columns(X, Z, selected)
     if instrument not in instruments or len(instruments) < _ENOUGH:
         raise NotIdentified(
@@ -167,7 +182,12 @@ def exclusion_test(
 
 
 def population_mean(
-    fit: SelectionFit, y: FloatArray, X: FloatArray, selected: BoolArray, *, offset: float = 0.0
+    fit: SelectionFit,
+    y: FloatArray,
+    X: FloatArray,
+    selected: BoolArray,
+    *,
+    offset: float | FloatArray = 0.0,
 ) -> PopulationMean:
     r"""Mean outcome of all units, by the fitted outcome equation.
 
@@ -179,8 +199,9 @@ def population_mean(
         The fit.
     y, X, selected : ndarray
         What it was fitted to, with X of all units.
-    offset : float
-        Mean that a dialled direct effect adds to a linear outcome.
+    offset : float or ndarray, shape (n,)
+        What a dialled direct effect adds to a linear outcome; its spread over units enters the
+        error.
 
     Returns
     -------
@@ -207,10 +228,10 @@ def population_mean(
         each = ndtr(index)
         gradient = (np.exp(-0.5 * index**2)[:, None] * X).mean(axis=0) / np.sqrt(2 * np.pi)
     else:
-        each, gradient = index, X.mean(axis=0)
+        each, gradient = index + offset, X.mean(axis=0)
     variance = gradient @ fit.covariance[p : p + q, p : p + q] @ gradient + each.var() / len(each)
     return PopulationMean(
-        estimate=float(each.mean()) + offset,
+        estimate=float(each.mean()),
         se=float(np.sqrt(variance)),
         naive=float(np.mean(y[selected])),
     )
@@ -251,7 +272,9 @@ def exclusion_dial(
     Raises
     ------
     UsageError
-        If the estimator does not exist or no direct effect is given.
+        If the estimator does not exist, no direct effect is given, or the column is no instrument.
+    InvalidValue, CollinearMargins, NotIdentified
+        If the input breaks a rule; see `offroute.estimators.selection.check_selection_input`.
 
     Notes
     -----
@@ -281,6 +304,14 @@ def exclusion_dial(
         )
     check_finite(X, name="X")
     y, X, s, Z = check_selection_input(y, X, selected, Z)
+    instruments = excluded_columns(X, Z, s)
+    if instrument not in instruments:
+        raise UsageError(
+            "instrument",
+            got=f"column {instrument}",
+            rule=f"must be an instrument, one of {instruments}",
+            next_step="See excluded_columns: X must not span it.",
+        )
     w = Z[:, instrument]
     rows = []
     for d in delta:
@@ -289,7 +320,7 @@ def exclusion_dial(
             mean = _binary_mean(fit, X, d * w)
         else:
             fit = _FITS[estimator](y - d * w, X, s, Z)
-            found = population_mean(fit, y, X, s, offset=float(d * w.mean()))
+            found = population_mean(fit, y, X, s, offset=d * w)
             mean = (found.estimate, found.se)
         rows.append(mean)
     estimate, se = np.array(rows).T

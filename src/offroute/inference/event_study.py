@@ -16,6 +16,7 @@ from offroute._typing import FloatArray
 from offroute.exceptions import InvalidValue, NotIdentified
 
 _FEWEST_PLACEBOS = 10
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def event_study(
     before: int = 4,
     after: int = 4,
     skip: int = 1,
+    others: tuple[int, ...] = (),
     level: float = 0.9,
 ) -> EventStudy:
     """Compare a series with others around an event.
@@ -77,27 +79,32 @@ def event_study(
         Periods averaged on either side.
     skip : int
         Periods left out from the event on, in which the change is under way.
+    others : tuple of int
+        First periods of other events of the series, whose windows are no placebos.
     level : float
         Coverage of the interval.
 
     Returns
     -------
     EventStudy
-        Change with its placebo interval.
+        Change with its interval between order statistics of placebos: if what the event's change
+        would be without it is exchangeable with them, it covers with at least the level.
 
     Raises
     ------
     InvalidValue
         If shapes or the window do not fit, or a value is infinite.
     NotIdentified
-        If the series is missing around the event, or fewer than ten placebos exist.
+        If the series is missing around the event, or there are fewer placebos than the level
+        needs: 2 / (1 - level) - 1, which are 19 at 90 %.
 
     Notes
     -----
     Assumes that without the event the series would have moved like the median of the controls, up
     to what placebos show. Placebos are the series itself at earlier dates whose window does not
-    touch the event, and every control at the event's date. Abadie, Diamond and Hainmueller (2010),
-    doi:10.1198/jasa.2009.ap08746.
+    touch this or another event, and every control at the event's date. Windows of a series that
+    overlap are not independent: the earlier dates count for less than their number. Abadie,
+    Diamond and Hainmueller (2010), doi:10.1198/jasa.2009.ap08746.
 
     Examples
     --------
@@ -119,32 +126,36 @@ def event_study(
             next_step="Count periods from 0.",
         )
     here = _change(y, event, before, after, skip)
-    others = here[1:][~np.isnan(here[1:])]
-    if np.isnan(here[0]) or not len(others):
+    rest = here[1:][~np.isnan(here[1:])]
+    if np.isnan(here[0]) or not len(rest):
         raise NotIdentified(
             "event study",
-            got=f"{int(np.isnan(y[:, 0]).sum())} missing periods, {len(others)} controls",
+            got=f"{int(np.isnan(y[:, 0]).sum())} missing periods, {len(rest)} controls",
             rule=f"the series must exist {before} periods before and {after} after the event",
             next_step="Shorten the window or choose another event.",
         )
-    placebos = [
-        others[j] - np.median(np.delete(others, j)) for j in range(len(others)) if len(others) > 1
-    ]
+    middle = float(np.median(rest))
+    placebos = [rest[j] - np.median(np.delete(rest, j)) for j in range(len(rest)) if len(rest) > 1]
     for at in range(before, event - skip - after + 1):
+        # The level changes at e and is under way for `skip` periods.
+        if any(at - before < e + skip and e < at + skip + after for e in others):
+            continue
         then = _change(y, at, before, after, skip)
-        rest = then[1:][~np.isnan(then[1:])]
-        if not np.isnan(then[0]) and len(rest):
-            placebos.append(then[0] - np.median(rest))
-    if len(placebos) < _FEWEST_PLACEBOS:
+        controls_then = then[1:][~np.isnan(then[1:])]
+        if not np.isnan(then[0]) and len(controls_then):
+            placebos.append(then[0] - np.median(controls_then))
+    fewest = max(_FEWEST_PLACEBOS, int(np.ceil(2 / (1 - level) - 1 - _ROUNDING)))
+    if len(placebos) < fewest:
         raise NotIdentified(
             "event study",
             got=f"{len(placebos)} placebos",
-            rule=f"at least {_FEWEST_PLACEBOS} dates and series without an event are needed",
-            next_step="Add controls.",
+            rule=f"at least {fewest} dates and series without an event are needed at {level:.0%}",
+            next_step="Add controls or lower the level.",
         )
     chance = np.sort(np.array(placebos))
-    change = float(here[0] - np.median(others))
-    low, high = np.quantile(chance, [0.5 - level / 2, 0.5 + level / 2])
+    change = float(here[0]) - middle
+    k = int((len(chance) + 1) * (1 - level) / 2 + _ROUNDING)
+    low, high = chance[k - 1], chance[-k]
     p = (1 + (np.abs(chance) >= abs(change)).sum()) / (1 + len(chance))
     # What chance adds is taken off, so that its upper end gives the lower end of the effect.
     return EventStudy(change, change - float(high), change - float(low), float(p), chance, level)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from offroute.inference.identified_sets import US_PART_ROW, us_customers
+from offroute.inference.billing import BILLING_ROW, billing_parts
+from offroute.inference.identified_sets import us_customers
 from offroute.measurement.ledger import Benchmarks
 from offroute.measurement.market import Market
 
@@ -55,8 +56,9 @@ def identify(b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame) -> 
     Identification
         A population needs at least one exact figure of absolute size about Chinese labs and one
         about US labs. For the two US populations the panel's margins give aggregation bounds
-        (Duncan and Davis 1953), and a survey of the population an interval if its shares hold for
-        tokens within its error; self-hosted tokens are bounded from below only.
+        (Duncan and Davis 1953, loosened by tokens of other origins), and a survey of the population
+        an interval if its shares hold for tokens within its error; self-hosted tokens are bounded
+        from below only.
     """
     absolute = ~b.flat[b.family] & (b.side == 0)
     n_us, n_china = int((absolute & (b.origin > 0)).sum()), int((absolute & (b.origin < 0)).sum())
@@ -67,9 +69,10 @@ def identify(b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame) -> 
     share = float(x_cn / (x_cn + x_us))
     bounds: list[tuple[str, float, float]] = [("nothing but logic", 0.0, 1.0)]
     if b.population in ("us-startups", "us-enterprise"):
-        part = float(ledger.loc[ledger["id"] == US_PART_ROW, "value"].iloc[0]) / 100.0
-        exact, interval = us_customers(share, part)
-        which = f"the panel's own US customers, {part:.0%} of its tokens ({US_PART_ROW})"
+        part = billing_parts(ledger)["US"]
+        total = float(market.X[week].sum() + market.stealth[week])
+        exact, interval = us_customers(share, part, rest=1 - float(x_cn + x_us) / total)
+        which = f"the panel's own US customers, {part:.0%} of its tokens ({BILLING_ROW})"
         bounds.append((f"for {which}", *exact))
         if interval != (0.0, 1.0):
             bounds.append(("the same, with the error of that part, 95 % interval", *interval))

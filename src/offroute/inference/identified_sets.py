@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from offroute._checks import check_finite, check_probability
 from offroute._typing import FloatArray
 from offroute.exceptions import InfeasibleMargins
-from offroute.inference.bounds import aggregation_bounds, nested_bounds, ratio_bounds
+from offroute.inference.billing import billing_bounds
+from offroute.inference.bounds import nested_bounds, ratio_bounds
 from offroute.inference.partial_intervals import imbens_manski
 from offroute.inference.shares import Volumes
 from offroute.measurement.ledger import Benchmarks
@@ -17,8 +19,7 @@ GAMMAS = (2.0, 5.0, 10.0, 30.0, 100.0)
 _SDS = 1.645
 #: Figures about a whole side bound it from above only if they are at most this many weeks away.
 _NEAR_WEEKS = 26.0
-#: Row of the ledger: part of the panel's tokens that is billed in the US, and its assumed error.
-US_PART_ROW = "soa_geo_us"
+#: Assumed error of the part of the panel's tokens that is billed in the US.
 _US_PART_SD = 0.03
 _T = 1e12
 
@@ -200,16 +201,18 @@ def _span(x: tuple[float, float]) -> str:
 
 
 def us_customers(
-    share: float, part: float, *, sd: float = _US_PART_SD, level: float = 0.95
+    share: float, part: float, *, rest: float = 0.0, sd: float = _US_PART_SD, level: float = 0.95
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Bound China's share among US customers from margins, with the error of the margin.
 
     Parameters
     ----------
     share : float
-        China's share of all tokens.
+        China's share among China and the US, over all customers.
     part : float
         Part of all tokens that US customers use.
+    rest : float
+        Part of all tokens that is of other or undeclared origin, which loosens the bounds.
     sd : float
         Error of that part (billing addresses are not users).
     level : float
@@ -218,9 +221,16 @@ def us_customers(
     Returns
     -------
     bounds : tuple of two float
-        Aggregation bounds (Duncan and Davis).
+        Aggregation bounds, as of `offroute.inference.billing.billing_bounds`.
     interval : tuple of two float
         Interval that also holds the error of the part, within [0, 1].
+
+    Raises
+    ------
+    UsageError
+        If a share or part is not inside (0, 1), or the rest not in [0, 1).
+    InvalidValue
+        If the sd is negative.
 
     Examples
     --------
@@ -228,9 +238,19 @@ def us_customers(
     >>> [round(x, 3) for x in (*bounds, *interval)]
     [0.325, 0.575, 0.283, 0.61]
     """
-    low, high = (float(x) for x in aggregation_bounds(share, part))
-    step = 1e-4
-    moved = [aggregation_bounds(share, part + s * step) for s in (-1, 1)]
+    check_probability(share, name="share")
+    check_probability(part, name="part")
+    if rest:
+        check_probability(rest, name="rest")
+    check_finite(sd, name="sd", minimum=0)
+    china, us = share * (1 - rest), (1 - share) * (1 - rest)
+    step = min(1e-4, part / 2, (1 - part) / 2)
+
+    def _bounds(r: float) -> tuple[float, float]:
+        return billing_bounds(china, us, 1.0, (r, r))
+
+    low, high = _bounds(part)
+    moved = [_bounds(part + s * step) for s in (-1, 1)]
     se = [abs(float(moved[1][j]) - float(moved[0][j])) / (2 * step) * sd for j in (0, 1)]
     if max(se) == 0:
         return (low, high), (low, high)

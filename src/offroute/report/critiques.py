@@ -76,8 +76,6 @@ def interval(values: tuple[float, float, float], *, sign: bool = False) -> str:
     ('0.20 [0.10, 0.30]', '[0.10, 0.30]', '0.20')
     """
     low, middle, high = (number(x, sign=sign) for x in values)
-    if np.isnan(values).all():
-        return "not of one week"
     if low == middle == high:
         return middle
     span = f"[{low}, {high}]"
@@ -131,7 +129,7 @@ def critiques_view(found: Critiques) -> RenderableType:
     for e in found.effects:
         view.add_row(
             e.critique,
-            e.mechanism + (" (panel)" if e.population == "panel" else ""),
+            e.mechanism + ("" if e.population == q.population else f" ({e.population})"),
             e.parameter,
             interval(e.estimate),
             interval(e.effect, sign=True),
@@ -144,16 +142,27 @@ def critiques_view(found: Critiques) -> RenderableType:
     ]
     if lost:
         lost = [Text("Says nothing here:", style="bold"), *lost, ""]
+    said = [
+        Text(f"{e.critique} {e.mechanism}: {e.note}", style="dim") for e in found.effects if e.note
+    ]
     return Group(
         Text(f"Critiques, week of {q.week}, population {q.population}", style="bold"),
         Text(f"({population(q.population).description})", style="dim"),
         "",
         view,
         "",
+        Text("What the rows rest on:", style="bold"),
+        *said,
+        "",
         *lost,
         Text(
-            f"Effect: change of log(China / US) from the naive figure to the one put right; "
-            f"{q.level:.0%} intervals, or bounds. Effects overlap: they do not add up.",
+            f"Effect: change of log(China / US) in tokens from the naive figure to the one put "
+            f"right (-0.69 halves the ratio, +0.69 doubles it); {q.level:.0%} intervals, or "
+            "bounds in brackets alone. A row is of the population above unless it names another "
+            "in brackets. Direction: how the naive figure errs. Strength: strong is counted on "
+            "the panel, moderate has two sources, weak has fewer or an untested assumption, "
+            "bounds only has no best guess. None is a causal effect. Effects overlap: they do "
+            "not add up.",
             style="dim",
         ),
     )

@@ -165,15 +165,26 @@ def test_promotion_windows_find_what_stayed():
         if 5 <= i < 7:
             tokens["qwen/two:free"] = 50
         parts.append(made_usage((week,), {k: v for k, v in tokens.items() if v}))
-    windows = promotion_windows(pd.concat(parts, ignore_index=True), m)
+    usage = pd.concat(parts, ignore_index=True)
+    windows = promotion_windows(usage, m)
     assert len(windows) == 1
     row = windows.iloc[0]
     assert (row["weeks"], row["free"], row["before"], row["after"]) == (2, 50e3, 10e3, 30e3)
     assert row["pass_through"] == pytest.approx(0.4)
     with pytest.raises(NotIdentified):
-        window_pass_through(windows, week=WEEK, least=0)
+        window_pass_through(windows, usage, m, week="2026-02-09", least=0)
     three = pd.concat([windows] * 3, ignore_index=True)
-    assert window_pass_through(three, week=WEEK, least=0).estimate == pytest.approx((0.4,) * 3)
+    effect = window_pass_through(three, usage, m, week="2026-02-09", least=0)
+    assert effect.estimate == pytest.approx((0.4,) * 3)
+    # Of 110 Chinese tokens 50 are free, and 20 of these stay.
+    assert effect.effect == pytest.approx((np.log(80 / 110),) * 3)
+    assert effect.direction == "panel overstates China"
+    fallen = three.assign(pass_through=-3.0)
+    with pytest.raises(NotIdentified, match="keep"):
+        window_pass_through(fallen, usage, m, week="2026-02-09", least=0)
+    for wrong in ({"level": 90}, {"least": -1.0}):
+        with pytest.raises((UsageError, InvalidValue)):
+            window_pass_through(three, usage, m, **({"week": "2026-02-09", "least": 0} | wrong))
 
 
 def test_an_open_window_has_no_pass_through(usage, models):

@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 
 from offroute.data.snapshot import load_daily, load_ledger, load_models, load_usage
 from offroute.estimators.synthesis import synthesise
-from offroute.exceptions import InvalidValue, NotIdentified
+from offroute.exceptions import InvalidValue, NotIdentified, UnknownPopulation
 from offroute.inference.bounds import aggregation_bounds
 from offroute.inference.mechanisms.geography import (
     billing_bounds,
@@ -150,10 +150,12 @@ def test_places_by_population(fit):
     assert parts == {"US": 0.47, "Singapore": 0.09, "Germany": 0.075, "China": 0.06}
     effects = {
         p: place_of_buyers(fit.market, ledger, population=p, week=week)
-        for p in ("us-startups", "outside-china-external-api", "world-all-uses")
+        for p in ("us-startups", "outside-china-external-api")
     }
-    assert effects["world-all-uses"].effect[0] == -np.inf
-    assert effects["world-all-uses"].effect[2] == np.inf
+    with pytest.raises(NotIdentified, match="world"):
+        place_of_buyers(fit.market, ledger, population="world-all-uses", week=week)
+    with pytest.raises(UnknownPopulation):
+        place_of_buyers(fit.market, ledger, population="us-start-ups", week=week)
     narrow = effects["outside-china-external-api"]
     assert np.isfinite(narrow.effect[0])
     assert narrow.effect[0] < 0 < narrow.effect[2]
@@ -220,3 +222,10 @@ def test_a_conditional_quote_is_a_product():
     assert conditional_prevalence((0.8, 0.8), (0.2, 0.3)) == pytest.approx((0.16, 0.24))
     with pytest.raises(InvalidValue):
         conditional_prevalence((0.8, 0.7), (0.2, 0.3))
+
+
+@pytest.mark.parametrize("wrong", [{"mix": [1.0]}, {"share_sd": [0.1]}, {"n_draws": 0}])
+def test_poststratification_refuses_what_does_not_fit(wrong):
+    plain = {"share": [0.6, 0.1], "share_sd": [0.0, 0.0], "mix": [1, 3], "mix_sd": [0.0, 0.0]}
+    with pytest.raises(InvalidValue, match="shapes"):
+        poststratify_share(**(plain | wrong))

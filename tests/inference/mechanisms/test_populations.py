@@ -100,6 +100,20 @@ def test_a_population_without_figures_has_bounds(tables):
         population_bounds(replace(found, identified=True), v)
 
 
+@given(size=st.floats(0, 1e4), c=st.floats(0.2, 0.8), china=st.floats(1, 100))
+def test_self_run_tokens_keep_a_population_inside_its_chained_bounds(size, c, china):
+    v = week(np.full(20, china), np.full(20, 50.0))
+    found = Identification("world-with-self-host", False, "no figure", (("logic", 0.0, 1.0),))
+    more = self_hosting(v, (0.2, 0.6, 0.8)).effect
+    e = population_bounds(found, v, self_run=(v, more))
+    R = with_self_run(v, c, np.full(20, size))[0]
+    assert e.estimate[0] - 1e-9 <= R <= e.estimate[2] + 1e-9
+    assert np.isfinite(e.effect[0])
+    assert np.isfinite(e.effect[2])
+    naive = float(china_over_us(v, v.X))
+    assert e.estimate[0] == pytest.approx(naive + e.effect[0])
+
+
 LABELS = pd.DataFrame(
     {"origin": ["China", "US", "US", "Stealth"], "weights": ["open", "closed", "open", "Stealth"]}
 )

@@ -94,6 +94,22 @@ def test_the_event_study_covers_a_known_change_and_its_p_value_is_uniform():
     assert abs(np.mean(p_values) - 0.5) < 0.1
 
 
+def test_few_placebos_are_not_stretched_to_a_level_and_other_events_are_none():
+    y = panel(np.random.default_rng(4), n_series=9)
+    # Eight controls and no earlier date: ten at least, and 19 for 90 %.
+    with pytest.raises(NotIdentified, match="at least 19"):
+        event_study(y[:, 0], y[:, 1:], 18)
+    assert len(event_study(y[:, 0], y[:, 1:], 18, level=0.8).placebos) >= 9
+    y = panel(np.random.default_rng(5))
+    plain = event_study(y[:, 0], y[:, 1:], 50)
+    y[20:, 0] += 5.0
+    jumped = event_study(y[:, 0], y[:, 1:], 50)
+    told = event_study(y[:, 0], y[:, 1:], 50, others=(20,))
+    assert plain.placebos.max() < 3 < jumped.placebos.max()
+    assert told.placebos.max() < 3
+    assert len(told.placebos) < len(plain.placebos)
+
+
 def test_events_that_cannot_be_studied_say_why():
     y = panel(np.random.default_rng(2))
     with pytest.raises(NotIdentified, match="before"):

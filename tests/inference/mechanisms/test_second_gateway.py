@@ -213,3 +213,26 @@ def test_the_shipped_gateway_cannot_tell_who_leads():
     assert table.loc["DeepSeek", "low"] > 0
     e = second_gateway(panel_volumes(market, "2026-06-01"), days)
     assert e.estimate[2] < 0
+
+
+def test_intervals_of_correlations_hold_under_autocorrelation():
+    rng = np.random.default_rng(0)
+    t, held = np.arange(100.0), []
+    for _ in range(60):
+        walks = []
+        for _ in range(2):
+            change = rng.standard_normal(100)
+            for i in range(1, 100):
+                change[i] += 0.5 * change[i - 1]
+            walks.append(np.cumsum(change))
+        found = lead_lag((t, walks[0]), (t[10:-10:2], walks[1][10:-10:2]), replicates=200, rng=1)
+        held.append(float(((found.low <= 0) & (found.high >= 0)).mean()))
+    # Lags of one pair are dependent: their mean has the spread over pairs.
+    assert abs(np.mean(held) - 0.9) < 0.02 + 4 * np.std(held) / np.sqrt(60)
+
+
+@pytest.mark.parametrize("wrong", [{"max_lag": -1}, {"block": 0}, {"replicates": 1}])
+def test_counts_of_the_lead_are_checked(wrong):
+    t = np.arange(60.0)
+    with pytest.raises(InvalidValue, match=next(iter(wrong))):
+        lead_lag((t, t), (t, t), **wrong)

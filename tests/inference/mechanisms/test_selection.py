@@ -236,6 +236,10 @@ PLAIN = {
         ({"estimate": (3.0, 2.0, 1.0)}, InvalidValue),
         ({"effect": (0.5, np.nan, -0.5)}, InvalidValue),
         ({"effect": (0.5, 0.6)}, InvalidValue),
+        ({"strength": "strong"}, InvalidValue),
+        ({"effect": (-1.0, 0.0, 1.0)}, InvalidValue),
+        ({"direction": "panel overstates China"}, InvalidValue),
+        ({"effect": (0.5, np.nan, 0.9)}, InvalidValue),
     ],
 )
 def test_effect_refuses_what_a_table_must_not_print(change, error):

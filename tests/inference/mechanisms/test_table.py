@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from offroute.cli import app
+from offroute.exceptions import InvalidValue
 from offroute.inference.mechanisms.detail import detail_tables
 from offroute.inference.mechanisms.effect import DIRECTIONS, STRENGTHS
 from offroute.inference.mechanisms.table import (
@@ -22,6 +23,7 @@ from offroute.inference.mechanisms.table import (
 from offroute.inference.pipeline import correct, load_market
 from offroute.inference.shares import volumes
 from offroute.report.critiques import interval, number
+from offroute.report.figures_critiques import critiques_rows
 
 WEEK = "2026-06-01"
 RUNNER = CliRunner()
@@ -40,7 +42,8 @@ def real():
 
 
 def test_every_mechanism_speaks_of_the_week_of_june(real):
-    assert real.found.left_out == ()
+    # In which mix of places the world buys is published nowhere.
+    assert [name for name, _ in real.found.left_out] == ["C2 place of the buyers"]
     numbers = [int(e.critique[1:]) for e in real.found.effects]
     assert numbers == sorted(numbers)
     assert set(numbers) == set(range(1, 15))
@@ -59,6 +62,29 @@ def test_effects_are_in_order_and_of_known_words(real):
     overstated = known[known["direction"] == "panel overstates China"]
     assert (overstated["high"] < 0).all()
     assert (frame["evidence"] != "").all()
+
+
+def test_strength_follows_its_rule(real):
+    """Strong is counted on the panel; a middle exists unless there are bounds only."""
+    for e in real.found.effects:
+        assert np.isnan(e.effect[1]) == (e.strength == "bounds only")
+        if e.strength == "strong":
+            assert e.population == "panel"
+            assert set(e.evidence) <= {"usage", "models", "roster", "daily"}
+    rows = critiques_rows(effects_frame(real.found.effects).assign(asked="world-external-api"))
+    assert len(rows) == len(real.found.effects)
+    assert rows.loc[rows["strength"] != "bounds only", "middle"].notna().all()
+    assert (rows["row"].diff().dropna() >= 0).all()
+    with pytest.raises(InvalidValue, match="table"):
+        critiques_rows(rows.iloc[:0].reindex(columns=[*effects_frame(real.found.effects), "asked"]))
+
+
+def test_a_self_hosted_population_has_finite_bounds(real):
+    found = critiques(real.tables, Question("world-with-self-host", WEEK), None)
+    five = next(e for e in found.effects if e.critique == "C5")
+    assert np.isfinite(five.effect[0])
+    assert np.isfinite(five.effect[2])
+    assert any(e.critique == "C9" for e in found.effects)
 
 
 def test_what_says_nothing_is_listed_with_its_reason(real):
@@ -90,7 +116,6 @@ def test_tables_behind_are_those_of_the_week(real):
 
 
 def test_numbers_in_words():
-    assert interval((np.nan,) * 3) == "not of one week"
     assert interval((-np.inf, np.nan, np.inf), sign=True) == "[-inf, +inf]"
     assert number(12345.0) == "1.2e+04"
     assert number(1e-15) == "0.00"
@@ -104,7 +129,7 @@ def test_the_command_prints_and_writes_the_same(tmp_path):
             "critiques",
             *("--week", WEEK, "--population", "outside-china-external-api"),
             *("--population", "us-startups", "--csv", str(files[0]), "--json", str(files[1])),
-            "--detail",
+            *("--plot", str(tmp_path / "c.png"), "--detail"),
         ],
     )
     assert result.exit_code == 0, result.stderr
@@ -113,6 +138,7 @@ def test_the_command_prints_and_writes_the_same(tmp_path):
     assert "Says nothing here:" in text
     for name in ("Coverage by lab", "Factors", "Units", "Hosts", "Second gateway", "Promotions"):
         assert name in text
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     frame, documents = pd.read_csv(files[0]), json.loads(files[1].read_text())
     assert [d["population"] for d in documents] == ["outside-china-external-api", "us-startups"]
     assert len(frame) == sum(len(d["effects"]) for d in documents)
@@ -123,7 +149,14 @@ def test_the_command_prints_and_writes_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--population", "mars"], ["--week", "1999-01-04"], ["--level", "90"]]
+    "wrong",
+    [
+        ["--population", "mars"],
+        ["--week", "1999-01-04"],
+        ["--level", "90"],
+        ["--plot", "c.txt"],
+        ["--population", "us-startups", "--population", "us-startups"],
+    ],
 )
 def test_the_command_refuses_a_wrong_call(wrong):
     assert RUNNER.invoke(app, ["critiques", *wrong]).exit_code == 2

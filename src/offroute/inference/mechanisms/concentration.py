@@ -232,6 +232,7 @@ def leave_one_app_out(
         If the panel's tokens are not above 0 or below an app's.
     """
     check_finite([china, us], name="china and us", minimum=0, strict=True)
+    check_finite(rest or 0.0, name="rest", minimum=0)
     loose = origins["unknown"] + (rest or 0.0) * origins["total"]
     c, u = china - origins["China"], us - origins["US"]
     if bool(((c - loose <= 0) | (u - loose <= 0)).any()):
@@ -282,15 +283,16 @@ def one_model(
     table = leave_one_model_out(usage, models, week=week)
     low, high = float(table["change"].min()), float(table["change"].max())
     first = table.iloc[0]
-    part = float(first["tokens"] / usage.loc[usage["week_start"] == week, "tokens"].sum())
+    start = resolve_week(usage, week)
+    part = float(first["tokens"] / usage.loc[usage["week_start"] == start, "tokens"].sum())
     return Effect(
         critique="C11",
         mechanism="any one model left out",
         population="panel",
-        week=resolve_week(usage, week).date().isoformat(),
+        week=start.date().isoformat(),
         parameter=f"part of {first['model']} in the week's tokens (fraction)",
         estimate=(part, part, part),
-        effect=(low, float("nan"), high),
+        effect=(low, float(first["change"]), high),
         level=level,
         evidence=("usage", "models"),
         direction=direction_of((low, 0.0, high)),
@@ -348,7 +350,7 @@ def one_app(
     low, high = float(table["low"].min()), float(table["high"].max())
     return Effect(
         critique="C11",
-        mechanism="any one app left out",
+        mechanism=f"any one app left out, 30 days to {end.date()}",
         population="panel",
         week=end.date().isoformat(),
         parameter=f"effective number of apps, 30 days to {concentration.window_end}",
@@ -357,7 +359,8 @@ def one_app(
         level=level,
         evidence=("app_models", "apps", "daily"),
         direction=direction_of((low, 0.0, high)),
-        strength="moderate",
-        note=f"largest: {table.iloc[0]['app']}; the {concentration.apps} named apps have "
-        f"{concentration.top_share:.0%} of all tokens; naive: all apps",
+        strength="bounds only",
+        note=f"apps with published models only; largest: {table.iloc[0]['app']}; the "
+        f"{concentration.apps} named apps have {concentration.top_share:.0%} of all "
+        "tokens; naive: all apps",
     )

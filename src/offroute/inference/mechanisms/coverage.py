@@ -23,6 +23,8 @@ from offroute.inference.shares import Volumes, sum_classes
 
 #: A lab whose log volume is known this much better than before any figure is not prior-driven.
 _INFORMED = 0.3
+#: Sources and contraction that make the evidence moderate.
+_SOURCES, _WELL_INFORMED = 2, 0.75
 
 
 def coverage_by_lab(posterior: Posterior, v: Volumes, *, level: float = 0.9) -> pd.DataFrame:
@@ -138,9 +140,9 @@ def direct_purchase(posterior: Posterior, v: Volumes, *, level: float = 0.9) -> 
     Returns
     -------
     Effect
-        The parameter is the coverage of open models over that of closed ones, a ratio. The
-        strength follows the number of sources of figures about closed US labs and the contraction
-        of their volume: three and .75 make it strong, two and .5 moderate.
+        The parameter is the coverage of open models over that of closed ones, a ratio. Moderate
+        where two sources have figures about closed US labs and these contract the volume by .75,
+        else weak; never strong, since scope factors carry the figures to the population.
 
     Raises
     ------
@@ -180,7 +182,7 @@ def direct_purchase(posterior: Posterior, v: Volumes, *, level: float = 0.9) -> 
         level=level,
         evidence=rows,
         direction=direction_of(effect),
-        strength=_strength(len(families), known),
+        strength="moderate" if len(families) >= _SOURCES and known >= _WELL_INFORMED else "weak",
         note=f"{len(rows)} figures of {len(families)} sources about closed US labs; naive: "
         "one coverage for all",
     )
@@ -209,10 +211,3 @@ def _coverage(v: Volumes, member: BoolArray) -> FloatArray:
 
 def _naive(v: Volumes) -> FloatArray:
     return china_over_us(v, v.X)
-
-
-def _strength(families: int, contraction: float) -> str:
-    for need, told, word in ((3, 0.75, "strong"), (2, 0.5, "moderate")):
-        if families >= need and contraction >= told:
-            return word
-    return "weak"

@@ -81,9 +81,14 @@ def population_effect(posterior: Posterior, v: Volumes, *, level: float = 0.9) -
 
 
 def population_bounds(
-    found: Identification, v: Volumes, *, place: Effect | None = None, level: float = 0.9
+    found: Identification,
+    v: Volumes,
+    *,
+    place: Effect | None = None,
+    self_run: tuple[Volumes, Effect] | None = None,
+    level: float = 0.9,
 ) -> Effect:
-    """Bound the correction of a population that no figure identifies.
+    r"""Bound the correction of a population that no figure identifies.
 
     Parameters
     ----------
@@ -93,19 +98,29 @@ def population_bounds(
         The panel's week.
     place : Effect, optional
         Bounds from the place of the panel's buyers, where the population is a place.
+    self_run : tuple of (Volumes, Effect), optional
+        Corrected volumes of an identified part of the population, and the bounds of what self-run
+        tokens add to it, as of `offroute.inference.mechanisms.self_hosting.self_hosting`.
     level : float
-        Level that the table is printed at; the bounds themselves hold surely.
+        Level of the interval of the identified part; other bounds hold surely.
 
     Returns
     -------
     Effect
-        The log ratio of the panel's buyers in that place, if given, else of anyone: then the ends
-        are infinite and nothing bounds it. Buyers off the panel are in neither.
+        The log ratio of the panel's buyers in that place, if given, or of the identified part with
+        any amount of self-run tokens, if given; else of anyone: then the ends are infinite and
+        nothing bounds it. Buyers off the panel are not in a place.
 
     Raises
     ------
     InvalidValue
         If the population is identified.
+
+    Notes
+    -----
+    With self-run tokens the log ratio lies between that of the identified part, R, and that of the
+    self-run tokens alone, :math:`\log c/(1-c)`: the ends are the outer ones of the interval of R
+    and of the stated range of c.
     """
     if found.identified:
         raise InvalidValue(
@@ -115,7 +130,19 @@ def population_bounds(
             next_step="Use population_effect on its posterior.",
         )
     naive = float(china_over_us(v, v.X).ravel()[0])
-    ends = (-np.inf, np.inf) if place is None else (place.effect[0], place.effect[2])
+    ends = (-np.inf, np.inf)
+    evidence: tuple[str, ...] = ("logic",)
+    said = "Nothing bounds it."
+    if place is not None:
+        ends, evidence = (place.effect[0], place.effect[2]), place.evidence
+        said = "Bounds are of the panel's own buyers."
+    elif self_run is not None:
+        part, more = self_run
+        low, _, high = triple(china_over_us(part, part.Y) - naive, level)
+        odds = np.log(np.array(more.estimate)) - np.log1p(-np.array(more.estimate)) - naive
+        ends = min(low, float(odds[0])), max(high, float(odds[2]))
+        evidence = more.evidence
+        said = f"Bounds are those of {part.population} with any amount of self-run tokens."
     return Effect(
         critique="C5",
         mechanism="population",
@@ -125,13 +152,10 @@ def population_bounds(
         estimate=(naive + ends[0], np.nan, naive + ends[1]),
         effect=(ends[0], np.nan, ends[1]),
         level=level,
-        evidence=("logic",) if place is None else place.evidence,
-        direction="either",
+        evidence=evidence,
+        direction=direction_of((ends[0], 0.0, ends[1])),
         strength="bounds only",
-        note=(
-            f"Not identified: {found.reason}. "
-            + ("Nothing bounds it." if place is None else "Bounds are of the panel's own buyers.")
-        ),
+        note=f"Not identified: {found.reason}. {said}",
     )
 
 

@@ -1,4 +1,12 @@
-"""What one mechanism does to the log ratio of China to the United States."""
+"""What one mechanism does to the log ratio of China to the United States.
+
+The strength of the evidence follows one rule. *Strong*: counted in the panel's own records, nothing
+from outside enters. *Moderate*: estimated from two independent sources, of each side where sides
+are compared, and narrowed by figures to a quarter of the prior variance where there is a prior.
+*Weak*: estimated from less, or by an assumption that no figure tests. *Bounds only*: the data leave
+a set, and no point of it is better than another. What rests on scope factors of the crosswalk is
+never strong: an error common to all figures about one country moves it one for one.
+"""
 
 from dataclasses import dataclass
 
@@ -39,7 +47,7 @@ class Effect:
     direction : {'panel overstates China', 'panel understates China', 'either'}
         What the evidence says of the panel's bias by this mechanism.
     strength : {'strong', 'moderate', 'weak', 'bounds only'}
-        Strength of the evidence.
+        Strength of the evidence, by the rule above.
     note : str
         One sentence for the reader.
 
@@ -48,7 +56,8 @@ class Effect:
     UsageError
         If direction, strength or level is none that exists.
     InvalidValue
-        If an interval is out of order, or a text is empty.
+        If an interval is out of order, a text is empty, the direction contradicts the effect, or a
+        middle is given where there are bounds only, or missing where there are not.
     """
 
     critique: str
@@ -84,3 +93,19 @@ class Effect:
                     rule="must be low, median and high in this order",
                     next_step="Sort the ends; nan stands for a middle that bounds lack.",
                 )
+        low, middle, high = self.effect
+        if np.isnan(middle) != (self.strength == "bounds only"):
+            raise InvalidValue(
+                "strength",
+                got=f"'{self.strength}' with a middle of {middle:g}",
+                rule="is 'bounds only' where the effect has no middle, and nowhere else",
+                next_step="Give a middle, or say that there are bounds only.",
+            )
+        signs = {DIRECTIONS[0]: high <= 0, DIRECTIONS[1]: low >= 0, DIRECTIONS[2]: low <= 0 <= high}
+        if not signs[self.direction]:
+            raise InvalidValue(
+                "direction",
+                got=f"'{self.direction}' with an effect from {low:g} to {high:g}",
+                rule="must agree with the sign of the effect",
+                next_step="See `direction_of`.",
+            )

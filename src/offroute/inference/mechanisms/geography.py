@@ -1,121 +1,24 @@
-r"""Where the buyers are, and what a figure counts (statistics of the address, nesting, vintage).
+r"""Where the buyers are, and what a figure counts: address, nesting, vintage.
 
-With the Chinese share :math:`\theta` among China and the US over all customers, and the part r of
-the tokens that customers of the place asked for buy, their own share lies in
-
-.. math:: \Big[\max\Big(0, 1 - \frac{1 - \theta}{r}\Big),\; \min\Big(1, \frac{\theta}{r}\Big)\Big]
-
-(Duncan and Davis 1953, doi:10.2307/2088122; `offroute.inference.bounds.aggregation_bounds`). Both
-ends move outwards as r falls, so that an address misread either way, :math:`r \in [r_l, r_h]`,
-gives the bounds at r_l. Tokens of other origins loosen them.
+An address misread either way, :math:`r \in [r_l, r_h]` for the part of a place, gives the bounds
+at r_l, since both ends of `offroute.inference.billing.billing_bounds` move outwards as r falls.
 """
-
-import re
 
 import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from offroute._checks import check_finite
 from offroute.data.register import TAIL_MODEL, join_register
 from offroute.estimators.synthesis import Posterior
-from offroute.exceptions import InvalidValue, NotIdentified
+from offroute.exceptions import NotIdentified
+from offroute.inference.billing import BILLING_ROW, billing_bounds, billing_parts
 from offroute.inference.mechanisms.counterfactual import china_over_us, direction_of, triple
 from offroute.inference.mechanisms.effect import Effect
 from offroute.inference.shares import Volumes
 from offroute.measurement.market import Market, week_index
+from offroute.measurement.populations import population as population_of
 
-#: Ledger row with the part of the panel's tokens by billing country.
-BILLING_ROW = "soa_geo_us"
-#: Part of the tokens billed in Singapore, whose buyers may sit elsewhere, in the same row.
-_PLACES = r"(Singapore|Germany|China) ([\d.]+)"
 _US = ("us-startups", "us-enterprise")
-_ROUNDING = 1e-9
-
-
-def billing_parts(ledger: pd.DataFrame) -> dict[str, float]:
-    """Return the part of the panel's tokens billed in each country that is published.
-
-    Parameters
-    ----------
-    ledger : pandas.DataFrame
-        The ledger.
-
-    Returns
-    -------
-    dict of str to float
-        ``US``, ``Singapore``, ``Germany``, ``China``; fractions.
-
-    Raises
-    ------
-    InvalidValue
-        If the ledger has no such row.
-    """
-    found = ledger[ledger["id"] == BILLING_ROW]
-    if found.empty:
-        raise InvalidValue(
-            "ledger",
-            got=f"no row '{BILLING_ROW}'",
-            rule="the part of the panel billed in the US must be known",
-            next_step="Add the row.",
-        )
-    row = found.iloc[0]
-    parts = {"US": float(row["value"]) / 100.0}
-    return parts | {place: float(x) / 100.0 for place, x in re.findall(_PLACES, row["unit"])}
-
-
-def billing_bounds(
-    china: float, us: float, total: float, part: tuple[float, float]
-) -> tuple[float, float]:
-    """Bound China's share of China and the US among the customers of a place.
-
-    Customers of the place buy the part r of all tokens. China's tokens among theirs are at least
-    ``china - (1 - r) total`` and the US's at most ``us``, and the reverse; r anywhere in an
-    interval, as when addresses are misread, gives the bounds at its lower end.
-
-    Parameters
-    ----------
-    china, us, total : float
-        Tokens of China, the US and all origins over all customers; above 0.
-    part : tuple of float
-        Least and most of r; above 0, at most 1.
-
-    Returns
-    -------
-    tuple of float
-        Sharp bounds over the interval; without other origins those of Duncan and Davis.
-
-    Raises
-    ------
-    InvalidValue
-        If the interval is out of order or outside (0, 1], or China and the US exceed the total.
-
-    Examples
-    --------
-    >>> [round(x, 6) for x in billing_bounds(46, 54, 100, (0.8, 0.9))]
-    [0.325, 0.575]
-    """
-    if not 0 < part[0] <= part[1] <= 1:
-        raise InvalidValue(
-            "part",
-            got=part,
-            rule="must be an interval within (0, 1]",
-            next_step="Write 47 % as 0.47, the smaller end first.",
-        )
-    check_finite([china, us], name="china and us", minimum=0, strict=True)
-    if china + us > total * (1 + _ROUNDING):
-        raise InvalidValue(
-            "total",
-            got=f"{total:g} with {china + us:g} of China and the US",
-            rule="must hold both",
-            next_step="Give the tokens of all origins.",
-        )
-    bought, elsewhere = part[0] * total, (1 - part[0]) * total
-    low, high = (
-        (a := max(0.0, one - elsewhere)) / (a + min(other, bought - a))
-        for one, other in ((china, us), (us, china))
-    )
-    return low, 1 - high
 
 
 def place_of_buyers(
@@ -139,7 +42,8 @@ def place_of_buyers(
     Returns
     -------
     Effect
-        The parameter is China's share among China and the US. Tokens billed in Singapore may
+        The parameter is China's share among China and the US, from margins as in
+        `offroute.inference.billing`. Tokens billed in Singapore may
         belong to any place: they are the misclassification.
 
     Raises
@@ -148,12 +52,17 @@ def place_of_buyers(
         If the week does not exist.
     InvalidValue
         If the ledger lacks the row.
+    UnknownPopulation
+        If there is no such population.
+    NotIdentified
+        If the population is the world: the panel is sold everywhere, and nothing says in which mix
+        of places the world buys.
 
     Notes
     -----
-    About the panel's customers only. For the world the mix of places elsewhere is unknown and the
-    bounds are those of logic.
+    About the panel's customers only.
     """
+    population_of(population)
     t = week_index(market, week)
     china, us = market.X[t, market.is_china].sum(), market.X[t, market.is_us].sum()
     share, parts = float(china / (china + us)), billing_parts(ledger)
@@ -165,9 +74,14 @@ def place_of_buyers(
         part = (1 - parts.get("China", 0.0) - loose, 1 - parts.get("China", 0.0))
         what = f"China's share, customers outside China ({part[0]:.0%} to {part[1]:.0%})"
     else:
-        part, what = (0.0, 1.0), "China's share among customers everywhere"
+        raise NotIdentified(
+            "place of the buyers",
+            got=f"'{population}'",
+            rule="the panel's parts by place are known, those of the world's buyers are not",
+            next_step="Choose a population of one place.",
+        )
     total = float(market.X[t].sum() + market.stealth[t])
-    low, high = billing_bounds(float(china), float(us), total, part) if part[0] > 0 else (0.0, 1.0)
+    low, high = billing_bounds(float(china), float(us), total, part)
     with np.errstate(divide="ignore"):
         effect = tuple(float(logit(x) - logit(share)) for x in (low, high))
     return Effect(
@@ -237,10 +151,11 @@ def nesting(posterior: Posterior, v: Volumes, *, level: float = 0.9) -> Effect:
         estimate=(gap, gap, gap),
         effect=effect,
         level=level,
-        evidence=("crosswalk",),
+        evidence=("crosswalk", *(b.ids[i] for i in np.flatnonzero(absolute & (b.origin != 0)))),
         direction=direction_of(effect),
-        strength="moderate",
-        note=f"mean iota {iota_us:.2f} (US) and {iota_cn:.2f} (China); naive: panel plus totals",
+        strength="weak",
+        note=f"iota is the crosswalk's judgement, mean {iota_us:.2f} (US) and {iota_cn:.2f} "
+        "(China); naive: panel plus totals",
     )
 
 

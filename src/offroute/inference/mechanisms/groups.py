@@ -15,6 +15,7 @@ import pandas as pd
 from offroute._checks import listing
 from offroute.data.frames import resolve_week
 from offroute.data.register import STEALTH, TAIL_MODEL, join_register
+from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import NotIdentified, UnknownLab, UsageError
 from offroute.inference.mechanisms.counterfactual import direction_of, triple
 from offroute.inference.mechanisms.effect import Effect
@@ -24,6 +25,8 @@ from offroute.measurement.observed import observed_shares
 
 #: The labs of "the Big 3 only have 35 %".
 BIG_THREE = ("Anthropic", "Google", "OpenAI")
+#: So many sources about a group make the evidence moderate.
+_SOURCES = 2
 
 
 @dataclass(frozen=True)
@@ -193,13 +196,17 @@ def big_three(
     )
 
 
-def corrected_group(v: Volumes, *, labs: tuple[str, ...] = BIG_THREE, level: float = 0.9) -> Effect:
+def corrected_group(
+    posterior: Posterior, v: Volumes, *, labs: tuple[str, ...] = BIG_THREE, level: float = 0.9
+) -> Effect:
     """Say what taking a group of labs for the United States does in a population.
 
     Parameters
     ----------
+    posterior : Posterior
+        The fit.
     v : Volumes
-        Corrected volumes of one week.
+        Its volumes in one week.
     labs : tuple of str
         The group.
     level : float
@@ -208,7 +215,8 @@ def corrected_group(v: Volumes, *, labs: tuple[str, ...] = BIG_THREE, level: flo
     Returns
     -------
     Effect
-        The parameter is the group's corrected share of all tokens.
+        The parameter is the group's corrected share of all tokens. Moderate where two sources have
+        figures of absolute size about the group, else weak.
 
     Raises
     ------
@@ -227,6 +235,11 @@ def corrected_group(v: Volumes, *, labs: tuple[str, ...] = BIG_THREE, level: flo
     group = v.Y[:, np.isin(lab, labs)].sum(axis=1)
     us = v.Y[:, (v.labels["origin"] == "US").to_numpy()].sum(axis=1)
     effect = triple(np.log(group / us), level)
+    b, of = posterior.benchmarks, np.isin(posterior.market.labs, labs)
+    rows = np.flatnonzero(
+        ~b.flat[b.family] & (b.w[:, of] > 0).any(axis=1) & ~(b.w[:, ~of] > 0).any(axis=1)
+    )
+    sources = len(set(b.family[rows]))
     return Effect(
         critique="C7",
         mechanism=f"a group is not the US ({', '.join(labs)})",
@@ -236,10 +249,11 @@ def corrected_group(v: Volumes, *, labs: tuple[str, ...] = BIG_THREE, level: flo
         estimate=triple(group / v.Y.sum(axis=1), level),
         effect=effect,
         level=level,
-        evidence=("models",),
+        evidence=tuple(b.ids[i] for i in rows) or ("models",),
         direction=direction_of(effect),
-        strength="moderate",
-        note="corrected volumes; naive: corrected China over the group",
+        strength="moderate" if sources >= _SOURCES else "weak",
+        note=f"corrected volumes, {len(rows)} figures of {sources} sources about the group; "
+        "naive: corrected China over the group",
     )
 
 

@@ -186,6 +186,11 @@ def study_events(
                 at,
                 before=before,
                 after=after,
+                others=tuple(
+                    int(np.searchsorted(table.index.to_numpy(), pd.Timestamp(d).to_datetime64()))
+                    for d in dates[str(model)]
+                    if pd.Timestamp(d) != week
+                ),
                 level=level,
             )
             row |= {"tokens": found.change, "low": found.low, "high": found.high}

@@ -10,6 +10,7 @@ pass-through of the window is what of the free volume stayed on the paid route,
 import numpy as np
 import pandas as pd
 
+from offroute._checks import check_finite, check_probability
 from offroute._typing import FloatArray
 from offroute.data.register import base_of, join_register
 from offroute.exceptions import NotIdentified
@@ -45,6 +46,8 @@ def promotion_windows(
 
     Raises
     ------
+    InvalidValue
+        If the margin is not above 0.
     NotIdentified
         If no week is known by model.
 
@@ -53,6 +56,7 @@ def promotion_windows(
     A week in which a route is not among a day's 50 largest counts as without tokens. Not causal:
     what else moved the paid route, such as a successor, is inside.
     """
+    check_finite(margin, name="margin", minimum=0, strict=True)
     rows = usage[usage["basis"] == "model"]
     if rows.empty:
         raise NotIdentified(
@@ -158,16 +162,28 @@ def free_routes(
 
 
 def window_pass_through(
-    windows: pd.DataFrame, *, week: str, level: float = 0.9, least: float = 1e10
+    windows: pd.DataFrame,
+    usage: pd.DataFrame,
+    models: pd.DataFrame,
+    *,
+    week: str,
+    level: float = 0.9,
+    least: float = 1e10,
 ) -> Effect:
-    """Say how much of a free window stays, and what the rest is worth to the trend.
+    r"""Say what counting only the part of free tokens that stays does to China against the US.
+
+    .. math:: \Delta(\rho) = \log\frac{C - (1 - \rho) F_C}{U - (1 - \rho) F_U} - \log\frac{C}{U}
+
+    with the week's tokens C and U, and F_C and F_U of them on free routes.
 
     Parameters
     ----------
     windows : pandas.DataFrame
         As of `promotion_windows`.
+    usage, models : pandas.DataFrame
+        As of `load_usage` and `load_models`, for the week's free tokens.
     week : str
-        Printed with the effect, which is of all weeks.
+        Monday of the week.
     level : float
         Probability of the interval: quantiles over windows.
     least : float
@@ -176,14 +192,24 @@ def window_pass_through(
     Returns
     -------
     Effect
-        The parameter is the pass-through of windows, weighted alike. The effect is not of one week
-        and is left open: the central model has a pass-through of its own.
+        The parameter is the pass-through of windows, weighted alike; its quantiles are those of one
+        more window, not an interval of a mean. A pass-through of 0 leaves all free tokens out, of 1
+        none.
 
     Raises
     ------
+    UnknownWeek
+        If there is no such week.
     NotIdentified
-        If fewer than three windows have one.
+        If fewer than three windows have a pass-through, the week is known by lab only, or a
+        negative pass-through takes more than a side has.
+
+    Notes
+    -----
+    A description of windows that ended, not an effect of ending one: successors are inside.
     """
+    check_probability(level, name="level")
+    check_finite(least, name="least", minimum=0)
     known = windows[windows["pass_through"].notna() & (windows["free"] >= least)]
     if len(known) < 3:  # noqa: PLR2004 - quantiles need more than two
         raise NotIdentified(
@@ -193,20 +219,36 @@ def window_pass_through(
             next_step="Lower the least volume of a window.",
         )
     q = np.quantile(known["pass_through"], [(1 - level) / 2, 0.5, (1 + level) / 2])
-    low, middle, high = np.round(q, _DIGITS) + 0.0
+    low, middle, high = (float(x) for x in np.round(q, _DIGITS) + 0.0)
+    every = observed_shares(usage, models, by="origin", week=week)
+    paid = observed_shares(usage, models, by="origin", week=week, free="excluded")
+    every_of, paid_of = (t.set_index("class")["tokens"].to_dict() for t in (every, paid))
+    rest = np.array([paid_of["China"], paid_of["US"]], dtype=np.float64)
+    free = np.array([every_of["China"], every_of["US"]], dtype=np.float64) - rest
+    kept = rest[:, None] + free[:, None] * np.array([low, middle, high])
+    if not (kept > 0).all():
+        raise NotIdentified(
+            "pass-through",
+            got=f"a pass-through of {low:.2f}",
+            rule="a side must keep some tokens",
+            next_step="See promotion_windows for the windows.",
+        )
+    change = np.log(kept[0] / kept[1]) - np.log((rest + free)[0] / (rest + free)[1])
+    # Monotone in the pass-through: the middle stays between the ends.
+    ends = sorted(float(x) for x in change)
+    effect = ends[0], float(change[1]), ends[2]
     return Effect(
         critique="C11",
-        mechanism="what a free window leaves behind",
+        mechanism="free tokens counted by what stays",
         population="panel",
-        week=week,
-        parameter=f"paid gain over free volume, {len(known)} windows (ratio)",
-        estimate=(float(low), float(middle), float(high)),
-        effect=(float("nan"),) * 3,
+        week=every["week_start"].iloc[0].date().isoformat(),
+        parameter=f"gain of the paid route over free tokens, {len(known)} ended windows (ratio)",
+        estimate=(low, middle, high),
+        effect=effect,
         level=level,
         evidence=("usage", "models"),
-        direction="panel overstates China"
-        if (known["origin"] == "China").mean() > 0.5 and high < 1  # noqa: PLR2004 - most, in part
-        else "either",
+        direction=direction_of(effect),
         strength="weak",
-        note="quantiles over windows; its effect enters the central model as the pass-through",
+        note="quantiles over windows, not causal: successors are inside; the central model has a "
+        "pass-through of its own; naive: every free token",
     )

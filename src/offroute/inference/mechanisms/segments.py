@@ -55,7 +55,8 @@ def poststratify_share(
     Raises
     ------
     InvalidValue
-        If a share is outside (0, 1), a size is not above 0 or an sd is negative.
+        If a share is outside (0, 1), a size is not above 0, an sd is negative, shapes differ or no
+        draw is asked for.
 
     Examples
     --------
@@ -68,6 +69,14 @@ def poststratify_share(
     check_finite(size, name="mix", minimum=0, strict=True)
     for name, sd in zip(("share_sd", "mix_sd"), sds, strict=True):
         check_finite(sd, name=name, minimum=0)
+    shapes = {x.shape for x in (theta, size, *sds)}
+    if len(shapes) > 1 or theta.ndim != 1 or n_draws < 1:
+        raise InvalidValue(
+            "share, share_sd, mix, mix_sd",
+            got=f"shapes {[x.shape for x in (theta, size, *sds)]}, {n_draws} draws",
+            rule="must all be (S,), with at least one draw",
+            next_step="Give one value for each segment.",
+        )
     generator = resolve_rng(rng)
     noise = generator.standard_normal((2, n_draws, len(theta)))
     inside = expit(logit(theta) + sds[0] * noise[0])

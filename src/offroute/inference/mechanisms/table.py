@@ -33,8 +33,8 @@ from offroute.inference.mechanisms.second_gateway import second_gateway
 from offroute.inference.mechanisms.self_hosting import chinese_part, self_hosting
 from offroute.inference.mechanisms.text_units import PARTS, tokenizers, without_part
 from offroute.inference.mechanisms.tiers import tier_selection
-from offroute.inference.pipeline import identify_population
-from offroute.inference.shares import Volumes
+from offroute.inference.pipeline import correct, identify_population
+from offroute.inference.shares import Volumes, volumes
 from offroute.measurement.composition import (
     Composition,
     composition_table,
@@ -44,6 +44,8 @@ from offroute.measurement.market import Market
 from offroute.measurement.truncation import hidden_bounds
 
 _DRAWS = 2000
+#: The population that no figure identifies and that C9 bounds.
+SELF_HOST = "world-with-self-host"
 _UNIT_EVIDENCE = {
     "dollars": ("prices", "composition", "gateway"),
     "output tokens": ("composition",),
@@ -191,7 +193,7 @@ def _free(t: Tables, q: Question) -> Iterable[Effect]:
 
 def _windows(t: Tables, q: Question) -> Iterable[Effect]:
     windows = promotion_windows(t.usage, t.models)
-    yield window_pass_through(windows, week=q.week, level=q.level)
+    yield window_pass_through(windows, t.usage, t.models, week=q.week, level=q.level)
 
 
 def _models(t: Tables, q: Question) -> Iterable[Effect]:
@@ -216,7 +218,7 @@ def _tiers(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]
 
 
 def _group(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]:
-    yield corrected_group(v, level=q.level)
+    yield corrected_group(p, v, level=q.level)
 
 
 def _in_units(t: Tables, q: Question, v: Volumes, n_draws: int) -> Iterable[Effect]:
@@ -253,8 +255,17 @@ def _bounds(t: Tables, q: Question) -> Iterable[Effect]:
     found = identify_population(q.population, week=q.week, market=t.market, data_dir=t.folder)
     if not found.identified:
         place = next(iter(_places(t, q)), None) if q.population.startswith("us-") else None
-        v = panel_volumes(t.market, q.week)
-        yield population_bounds(found, v, place=place, level=q.level)
+        v, chained = panel_volumes(t.market, q.week), None
+        if q.population == SELF_HOST:
+            # The population is world-external-api and what its users run on top.
+            posterior = correct(
+                "world-external-api", weeks=(q.week,), market=t.market, data_dir=t.folder
+            )
+            part = volumes(posterior, int(posterior.draws.weeks[0]))
+            more = self_hosting(part, chinese_part(t.ledger), level=q.level).effect
+            chained = part, more
+            yield more
+        yield population_bounds(found, v, place=place, self_run=chained, level=q.level)
 
 
 def _gateway(t: Tables, q: Question) -> Iterable[Effect]:
