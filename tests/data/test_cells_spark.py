@@ -91,6 +91,13 @@ def test_a_table_that_the_user_connected_gives_the_cells_of_duckdb(spark, frame)
     np.testing.assert_allclose(found[numbers], expected[numbers], rtol=1e-13)
 
 
+def test_values_far_from_0_are_summed_about_their_means_on_spark_too(frame):
+    sums = {"by": ["origin"], "outcomes": ["score"], "weight": "w"}
+    there = collapse(frame.withColumn("score", col("score") + 1e6), **sums).frame
+    here = collapse(LOGS.assign(score=LOGS["score"] + 1e6), **sums).frame
+    np.testing.assert_allclose(there["sum_w2_score_score"], here["sum_w2_score_score"], rtol=1e-9)
+
+
 def test_it_is_one_expression_for_both_engines(spark, frame):
     frame.createOrReplaceTempView("logs")
     with quiet():

@@ -137,24 +137,18 @@ def collapse(
     """
     for name, value in (("by", by), ("outcomes", outcomes)):
         if isinstance(value, str):
+            next_step = f'Pass {name}=["{value}"].'
             raise UsageError(
-                name, got=repr(value), rule="must be a list of columns",
-                next_step=f'Pass {name}=["{value}"].',
-            )  # fmt: skip
+                name, got=repr(value), rule="must be a list of columns", next_step=next_step
+            )
     source = read_table(table)
     expression = cell_expression(
-        source,
-        by=by,
-        volume=volume,
-        outcomes=outcomes,
-        weight=weight,
+        source, by=by, volume=volume, outcomes=outcomes, weight=weight,
         design=(strata, clusters, population_clusters),
-    )
-    cells = CellTable(
-        fetch(expression), tuple(by), volume, tuple(outcomes), strata, clusters,
-        population_clusters,
     )  # fmt: skip
-    cells = _checked(cells, weight)
+    found, names = fetch(expression), tuple(by)
+    design = (strata, clusters, population_clusters)
+    cells = _checked(CellTable(found, names, volume, tuple(outcomes), *design), weight)
     if not _close_together(cells):
         return replace(cells, frame=_centred(cells))
     distances = fetch(distance_expression(source, cells, weight))
@@ -327,7 +321,6 @@ def _centred(cells: CellTable) -> pd.DataFrame:
 def _with_distances(cells: CellTable, distances: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with the squares of a second pass."""
     keys = list(cells.keys)
-    new = distances.columns.difference(keys, sort=False)
     ordered = distances.sort_values(keys, ignore_index=True)
     if not ordered[keys].equals(cells.frame[keys]):
         raise SchemaError(
@@ -336,7 +329,8 @@ def _with_distances(cells: CellTable, distances: pd.DataFrame) -> pd.DataFrame:
             rule="the logs must stay as they are while they are read",
             next_step="Run again on a copy that nothing writes to.",
         )
-    return cells.frame.assign(**{str(name): ordered[name].astype("float64") for name in new})
+    new = ordered.drop(columns=keys).astype("float64")
+    return cells.frame.assign(**{str(name): new[name] for name in new})
 
 
 def _checked(cells: CellTable, weight: str | None) -> CellTable:
