@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_io import run_chunks, write_once
+from study_io import run_study
 from study_unit_logs_designs import heavy_tailed_accounts
 
+from offroute._parallel import write_once
 from offroute._random import spawn_seeds
 from offroute.estimators.calibrate import rake
 from offroute.estimators.estimands import mean, ratio, share, shares_of, total
@@ -292,7 +293,7 @@ def main() -> None:
         for name in DRAWS
         for start in range(0, options.replicates, BATCH)
     ]
-    table = summarise(run_chunks(chunk, tasks, workers=options.workers))
+    table = summarise(run_study(chunk, tasks, workers=options.workers))
     table.round(6).to_csv(options.out, index=False, lineterminator="\n")
     print(table.to_string(index=False))
 
