@@ -12,7 +12,8 @@ from offroute.inference.identified_sets import (
     truncation_table,
 )
 from offroute.inference.mechanism_steps import mechanism_steps
-from offroute.inference.mechanisms.table import Question, Tables, critiques, effects_frame
+from offroute.inference.mechanisms.effect import effects_frame
+from offroute.inference.mechanisms.table import Question, Tables, critiques
 from offroute.inference.overturn import contour_frame, contour_of, overturn
 from offroute.inference.scenarios import scenario_table
 from offroute.inference.shares import contest, volumes

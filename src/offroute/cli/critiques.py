@@ -53,7 +53,8 @@ def critiques(  # numpydoc ignore=PR01
     """Tabulate each critique: mechanism, parameter, evidence, direction, effect and strength."""
     # Only this command needs these.
     from offroute.inference.mechanisms.detail import detail_tables  # noqa: PLC0415
-    from offroute.inference.mechanisms.table import Question, Tables, effects_frame  # noqa: PLC0415
+    from offroute.inference.mechanisms.effect import effects_frame  # noqa: PLC0415
+    from offroute.inference.mechanisms.table import Question, Tables  # noqa: PLC0415
     from offroute.inference.mechanisms.table import critiques as ask  # noqa: PLC0415
     from offroute.report.critiques import (  # noqa: PLC0415
         critiques_json,

@@ -195,6 +195,10 @@ def dependence_dial(
     _check_lists(n1, n2, both)
     psi = np.atleast_1d(np.asarray(odds_ratio, dtype=np.float64))
     check_finite(psi, name="odds_ratio", minimum=0, strict=True)
+    if not len(psi):
+        raise InvalidValue(
+            "odds_ratio", got="no value", rule="needs at least one", next_step="Begin with [1.0]."
+        )
     only1, only2 = n1 - both, n2 - both
     if min(both, only1, only2) == 0:
         raise NotIdentified(

@@ -119,19 +119,30 @@ def rake_noisy(
     Raises
     ------
     InvalidValue, InfeasibleMargins, NotConverged
-        As `rake_table`; or if an sd is negative.
+        As `rake_table`; or if an sd is negative or missing, or no draw is asked for.
 
     Notes
     -----
     Assumes that the association of the seed is that of the population: margins say nothing about
     it. See `offroute.inference.mechanisms.segments.margin_bounds` for what they say alone.
     """
+    if n_draws < 1:
+        raise InvalidValue(
+            "n_draws", got=n_draws, rule="must be at least 1", next_step="Leave it out for 2000."
+        )
     generator = resolve_rng(rng)
     drawn = []
     for name, (share, sd) in (("rows", rows), ("columns", columns)):
         mean, scale = np.asarray(share, dtype=np.float64), np.asarray(sd, dtype=np.float64)
         check_finite(mean, name=name, minimum=0, strict=True)
         check_finite(scale, name=f"sd of {name}", minimum=0)
+        if mean.ndim != 1 or scale.shape not in {(), mean.shape}:
+            raise InvalidValue(
+                f"sd of {name}",
+                got=f"shape {scale.shape} for shares of shape {mean.shape}",
+                rule="must be one number or one for each share",
+                next_step="Give an sd of 0 where a share is known exactly.",
+            )
         noise = generator.standard_normal((n_draws, len(mean)))
         drawn.append(mean * np.exp(scale * noise))
     return rake_table(seed, *drawn)

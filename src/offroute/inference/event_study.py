@@ -116,6 +116,13 @@ def event_study(
     (True, True)
     """
     level = check_probability(level, name="level")
+    if np.ndim(series) != 1 or np.ndim(controls) != 2 or len(series) != len(controls):  # noqa: PLR2004
+        raise InvalidValue(
+            "series and controls",
+            got=f"shapes {np.shape(series)} and {np.shape(controls)}",
+            rule="must be (T,) and (T, m)",
+            next_step="Give one column for each control.",
+        )
     y = np.column_stack([series, controls]).astype(np.float64)
     check_finite(y[~np.isnan(y)], name="series and controls")
     if not (before > 0 and after > 0 and skip >= 0 and 0 <= event < len(y)):

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from offroute.inference.mechanisms.effect import Effect
-from offroute.inference.mechanisms.table import Critiques, effects_frame
+from offroute.inference.mechanisms.effect import Effect, effects_frame
+from offroute.inference.mechanisms.table import Critiques
 from offroute.measurement.populations import population
 from offroute.report.files import frame_to_records
 

@@ -23,7 +23,7 @@ def critiques_rows(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table : pandas.DataFrame
-        As `offroute.inference.mechanisms.table.effects_frame` returns it, with ``asked``, the
+        As `offroute.inference.mechanisms.effect.effects_frame` returns it, with ``asked``, the
         population of the question, ``level`` and ``strength``.
 
     Returns

@@ -11,14 +11,13 @@ from typer.testing import CliRunner
 from offroute.cli import app
 from offroute.exceptions import InvalidValue
 from offroute.inference.mechanisms.detail import detail_tables
-from offroute.inference.mechanisms.effect import DIRECTIONS, STRENGTHS
+from offroute.inference.mechanisms.effect import DIRECTIONS, STRENGTHS, effects_frame
 from offroute.inference.mechanisms.table import (
     CORRECTED,
     PANEL,
     Question,
     Tables,
     critiques,
-    effects_frame,
 )
 from offroute.inference.pipeline import correct, load_market
 from offroute.inference.shares import volumes

@@ -8,9 +8,11 @@ a set, and no point of it is better than another. What rests on scope factors of
 never strong: an error common to all figures about one country moves it one for one.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from offroute._checks import check_choice, check_probability
 from offroute.exceptions import InvalidValue
@@ -109,3 +111,42 @@ class Effect:
                 rule="must agree with the sign of the effect",
                 next_step="See `direction_of`.",
             )
+
+
+def effects_frame(effects: Iterable[Effect]) -> pd.DataFrame:
+    """Return effects as a frame.
+
+    Parameters
+    ----------
+    effects : iterable of Effect
+        The effects.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per effect: ``critique``, ``mechanism``, ``population``, ``week``, ``parameter``,
+        ``estimate`` with ``estimate_low``, ``estimate_high``; ``effect`` with ``low``, ``high``;
+        ``level``, ``direction``, ``strength``, ``evidence`` (joined by semicolons), ``note``.
+    """
+    rows = [
+        {
+            "critique": e.critique,
+            "mechanism": e.mechanism,
+            "population": e.population,
+            "week": e.week,
+            "parameter": e.parameter,
+            "estimate_low": e.estimate[0],
+            "estimate": e.estimate[1],
+            "estimate_high": e.estimate[2],
+            "low": e.effect[0],
+            "effect": e.effect[1],
+            "high": e.effect[2],
+            "level": e.level,
+            "direction": e.direction,
+            "strength": e.strength,
+            "evidence": "; ".join(e.evidence),
+            "note": e.note,
+        }
+        for e in effects
+    ]
+    return pd.DataFrame(rows)

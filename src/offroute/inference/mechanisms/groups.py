@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from offroute._checks import listing
+from offroute._checks import check_columns, listing
 from offroute.data.frames import resolve_week
 from offroute.data.register import STEALTH, TAIL_MODEL, join_register
 from offroute.estimators.synthesis import Posterior
@@ -89,11 +89,15 @@ def group_ratio(
         If there is no such week.
     UnknownLab
         If a lab is not in the register.
+    SchemaError
+        If a column is missing.
     UsageError
-        If `top` is below 1.
+        If `top` is below 1 or not whole.
     NotIdentified
         If a side has no token under the rule, or a week is known by lab only and `top` is given.
     """
+    check_columns(usage, ["week_start", "model", "tokens", "basis"], name="usage")
+    check_columns(models, ["model", "lab", "origin"], name="models")
     known = sorted(set(models["lab"]))
     strange = [lab for lab in labs if lab not in known]
     if strange or not labs:
@@ -103,8 +107,13 @@ def group_ratio(
             rule="must be labs of the register",
             next_step=f"Such as {listing(known)}.",
         )
-    if top is not None and top < 1:
-        raise UsageError("top", got=top, rule="must be at least 1", next_step="The press uses 9.")
+    if top is not None and (not isinstance(top, int | np.integer) or top < 1):
+        raise UsageError(
+            "top",
+            got=top,
+            rule="must be a whole number of at least 1",
+            next_step="The press uses 9.",
+        )
     start = resolve_week(usage, week)
     rows = join_register(usage[usage["week_start"] == start], models)
     if top is not None and bool((rows["basis"] == "lab").any()):

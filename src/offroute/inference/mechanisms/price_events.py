@@ -11,7 +11,7 @@ between zero and the panel's elasticity.
 import numpy as np
 import pandas as pd
 
-from offroute._checks import check_columns
+from offroute._checks import check_columns, check_finite, check_probability
 from offroute._typing import FloatArray
 from offroute.exceptions import NotIdentified
 from offroute.inference.event_study import event_study
@@ -168,8 +168,12 @@ def study_events(
     ------
     SchemaError
         If a column is missing.
+    UsageError, InvalidValue
+        If the level is not a probability, or a window holds no week.
     """
     check_columns(events, ["model", "week"], name="events")
+    check_probability(level, name="level")
+    check_finite([before, after], name="before and after", minimum=1)
     table = weekly_models(usage)
     volume = pd.DataFrame(np.exp(table))
     part = volume.div(volume.sum(axis=1), axis=0)
@@ -252,11 +256,15 @@ def panel_elasticity(studied: pd.DataFrame, *, level: float = 0.9) -> tuple[floa
 
     Raises
     ------
+    SchemaError, UsageError
+        If a column is missing, or the level is not a probability.
     NotIdentified
         If no change of price could be studied.
     """
     from scipy.stats import binom  # noqa: PLC0415 - keeps the import of the package cheap
 
+    check_columns(studied, ["tokens", "change"], name="studied")
+    check_probability(level, name="level")
     rows = studied.dropna(subset=["tokens"])
     if not len(rows):
         raise NotIdentified(

@@ -10,7 +10,7 @@ pass-through of the window is what of the free volume stayed on the paid route,
 import numpy as np
 import pandas as pd
 
-from offroute._checks import check_finite, check_probability
+from offroute._checks import check_columns, check_finite, check_probability
 from offroute._typing import FloatArray
 from offroute.data.register import base_of, join_register
 from offroute.exceptions import NotIdentified
@@ -48,6 +48,8 @@ def promotion_windows(
     ------
     InvalidValue
         If the margin is not above 0.
+    SchemaError
+        If a column is missing.
     NotIdentified
         If no week is known by model.
 
@@ -57,6 +59,8 @@ def promotion_windows(
     what else moved the paid route, such as a successor, is inside.
     """
     check_finite(margin, name="margin", minimum=0, strict=True)
+    check_columns(usage, ["week_start", "model", "tokens", "basis"], name="usage")
+    check_columns(models, ["model", "variant", "lab", "origin"], name="models")
     rows = usage[usage["basis"] == "model"]
     if rows.empty:
         raise NotIdentified(
