@@ -122,6 +122,16 @@ def trend_report(posterior: Posterior, *, base: int, week: int, level: float = 0
     ------
     UsageError
         If the base week is not before the other.
+
+    Examples
+    --------
+    >>> import offroute
+    >>> days = ("2026-02-09", "2026-06-01")
+    >>> posterior = offroute.correct("world-external-api", weeks=days, n_draws=400)
+    >>> base, week = (int(t) for t in posterior.draws.weeks)
+    >>> report = trend_report(posterior, base=base, week=week)
+    >>> report.change[0] < report.change[1] < report.change[2]
+    True
     """
     market, drawn = posterior.market, posterior.draws.weeks
     check_window(market, base, week)

@@ -219,6 +219,15 @@ def build_benchmarks(
     BenchmarkBelowPanel
         If a figure lies so far below the tokens that the panel itself saw inside its scope that
         its error cannot explain it.
+
+    Examples
+    --------
+    >>> import offroute
+    >>> rows, crosswalk = offroute.load_ledger(), offroute.load_crosswalk()
+    >>> market = offroute.load_market()
+    >>> found = build_benchmarks(rows, crosswalk, market, population="world-external-api")
+    >>> "A-R12" in found.ids
+    True
     """
     population_of(population)
     rows = ledger.merge(
