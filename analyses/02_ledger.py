@@ -115,10 +115,11 @@ picture(
         title="How many times the panel's volume the figures imply",
         subtitle=f"Population {POPULATION}. Newest exact figure of each family over the panel's "
         "tokens or dollars of the same labs, with its 90 % error. Log scale.",
-        source=offroute.sidecar_of("ledger").citation,
+        source="Sources: each row of the ledger names its own; panel: "
+        + offroute.sidecar_of("usage").citation,
         line=1.0,
         log=True,
-        spec=",.3g",
+        spec=",.0f",
     ),
     alt="Public figures divided by the panel's volume of the same labs, by family",
 )

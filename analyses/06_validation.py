@@ -41,7 +41,7 @@ for kind in ("calibrated", "over-confident"):
     scored = score_market(simulated, published, n_draws=500, rng=children[2])
     scores.append(scored[scored["quantity"] == "log_ratio"].assign(market=kind))
 scores = pd.concat(scores)
-labels = {"naive": "naive", "coverage_ratio": "expanded by figures", "synthesis": "corrected"}
+labels = {"naive": "naive", "synthesis": "corrected"}
 scores = scores[scores["estimator"].isin(labels)]
 
 # %%
@@ -81,8 +81,8 @@ picture(
 #
 # The same for many markets of each kind. An interval of 90 % should contain the truth in nine of
 # ten. The kinds in which all US figures are off by a factor of two break the model's own beliefs;
-# there the intervals miss more often, as they must. Naive intervals, from the scatter of the panel,
-# hold hardly ever.
+# there the intervals may miss more often. Naive intervals, from the scatter of the panel, hold
+# hardly ever.
 
 # %%
 coverage = pd.read_csv(STUDIES / "coverage.csv")
