@@ -373,9 +373,9 @@ def _checked(cells: CellTable, weight: str | None) -> CellTable:
             rule="the volume must have a positive sum",
             next_step="Name another column as the volume, or none.",
         )
-    sums = _sums(cells.summed)
-    frame = frame[[*cells.keys, ROWS, *sums]].sort_values(list(cells.keys), ignore_index=True)
-    frame = frame.astype({ROWS: "int64", **dict.fromkeys(sums, "float64")})
+    kept = _sums(cells.summed)
+    frame = frame[[*cells.keys, ROWS, *kept]].sort_values(list(cells.keys), ignore_index=True)
+    frame = frame.astype({ROWS: "int64", **dict.fromkeys(kept, "float64")})
     return replace(cells, frame=frame)
 
 

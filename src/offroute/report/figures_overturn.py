@@ -69,7 +69,7 @@ def _waterfall(ax: "Axes", rows: pd.DataFrame) -> list[float]:
     from offroute.report.style import COLOURS, CORRECTED, INK, PANEL  # noqa: PLC0415 - an extra
 
     at, edges, last = 0.0, [1.0], len(rows) - 1
-    for place, row in rows.iterrows():
+    for place, (_, row) in enumerate(rows.iterrows()):
         step = float(row["step"])
         if place in (0, last):
             ratio = float(np.exp(step))
