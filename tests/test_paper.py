@@ -70,7 +70,9 @@ def test_no_number_is_typed_by_hand():
     prose = re.sub(r"//.*", "", TEXT)
     prose = re.sub(r"\$[^$]*\$", "", prose)
     prose = re.sub(r'"[^"]*"', "", prose)
-    prose = re.sub(r"columns: \([^)]*\)|size: [\d.]+pt|@\w[\w-]*|\.at\(\d\)|<\w+>|_\d\d\b|100 \* x", "", prose)
+    prose = re.sub(
+        r"columns: \([^)]*\)|size: [\d.]+pt|@\w[\w-]*|\.at\(\d\)|<\w+>|_\d\d\b|100 \* x", "", prose
+    )
     prose = re.sub(r"items\.len\(\) (?:>|-) 2|slice\(0, 2\)", "", prose)
     found = [line.strip() for line in prose.splitlines() if re.search(r"\d", line)]
     assert found == []
