@@ -170,7 +170,7 @@ def nested_figure(nested: pd.DataFrame, *, source: str) -> "Figure":
         for ax, name in zip(axes, names, strict=True):
             rows = nested[nested["population"] == name].reset_index(drop=True)
             ax.axvline(float(rows["panel"].iloc[0]), color=PANEL, linewidth=1.1, linestyle="--")
-            for place, row in rows.iterrows():
+            for place, (_, row) in enumerate(rows.iterrows()):
                 if np.isnan(row["low"]):
                     ax.text(0.05, place, "refuted by the figures", fontsize=7, va="center",
                             color=MUTED, style="italic")  # fmt: skip
