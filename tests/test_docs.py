@@ -37,11 +37,17 @@ ELSEWHERE = {
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # Pages of bounds, counts and tables of other pages: nothing to cover.
 WITHOUT_COVERAGE = {
-    "geography", "groups_and_charts", "hosts", "index", "populations", "second_gateway",
-    "self_hosting", "text_units", "truncation", "units",
+    "critiques", "geography", "groups_and_charts", "hosts", "index", "populations",
+    "second_gateway", "self_hosting", "text_units", "truncation", "units",
 }  # fmt: skip
 # Several fits each, which the tests of their commands run.
-WITHOUT_EXAMPLE = {"answer_table", "compare_estimators", "load_refreshed", "overturn"}
+WITHOUT_EXAMPLE = {
+    "answer_table",
+    "compare_estimators",
+    "load_refreshed",
+    "overturn",
+    "replicate_inference",
+}
 # Directives of MyST; the build executes the cells. The README's plain block is `make`.
 BUILT = re.compile(r"\{[\w-]+\}.*")
 PLAIN = {ROOT / "README.md": [""]}
