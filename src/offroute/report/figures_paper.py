@@ -126,8 +126,10 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
             ax.fill_between(x, part["ratio_low"], part["ratio_high"], color=PANEL, alpha=0.3, lw=0)
             ax.plot(x, part["ratio"], color=INK, linewidth=1.6)
             ax.plot(x, top.iloc[run], color=COLOURS["China"], linewidth=1.2, linestyle=DASH)
-        day = pd.Timestamp(chart_week)
-        at = int(np.flatnonzero(frame["week_start"] == day)[0])
+        # Days since 1970, the unit of a time axis.
+        dates = ((frame["week_start"] - pd.Timestamp(0)) / pd.Timedelta(days=1)).to_numpy()
+        at = int(np.flatnonzero(frame["week_start"] == pd.Timestamp(chart_week))[0])
+        day = float(dates[at])
         ax.axvline(day, color=MUTED, linewidth=0.7, linestyle=":")
         ax.set_ylim(0.09, max(5.5, 1.2 * float(top.max())))
         for value, colour, lift in ((top[at], COLOURS["China"], 5), (frame["ratio"][at], INK, -13)):
@@ -136,14 +138,14 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
                 f"{value:.2f}", (day, value), xytext=(6, lift), textcoords="offset points",
                 fontsize=8, color=colour, weight="bold",
             )  # fmt: skip
-        peak = int(np.nanargmax(top.to_numpy()[: max(at - 3, 1)]))
-        for x, y, text, colour in (
-            (peak, 1.22 * float(top[peak]), "the nine largest models", COLOURS["China"]),
+        highest = int(np.nanargmax(top.to_numpy()[: max(at - 3, 1)]))
+        for place, y, text, colour in (
+            (highest, 1.22 * float(top[highest]), "the nine largest models", COLOURS["China"]),
             (at + 1, 0.72 * float(frame["ratio_low"][at:].min()), "all named models", INK),
             (at + 1, 0.5 * float(frame["ratio_low"][at:].min()),
              "grey: unnamed and stealth\nmodels all to either side", MUTED),
         ):  # fmt: skip
-            where = frame["week_start"][min(x, len(frame) - 1)]
+            where = float(dates[min(place, len(frame) - 1)])
             above = colour == COLOURS["China"]
             ax.text(where, y, text, color=colour, fontsize=8, weight="bold",
                     ha="center" if above else "left", va="bottom" if above else "top")  # fmt: skip
