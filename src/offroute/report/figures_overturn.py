@@ -69,7 +69,7 @@ def _waterfall(ax: "Axes", rows: pd.DataFrame) -> list[float]:
     from offroute.report.style import COLOURS, CORRECTED, INK, PANEL  # noqa: PLC0415 - an extra
 
     at, edges, last = 0.0, [1.0], len(rows) - 1
-    for place, row in rows.iterrows():
+    for place, (_, row) in enumerate(rows.iterrows()):
         step = float(row["step"])
         if place in (0, last):
             ratio = float(np.exp(step))
@@ -170,7 +170,7 @@ def nested_figure(nested: pd.DataFrame, *, source: str) -> "Figure":
         for ax, name in zip(axes, names, strict=True):
             rows = nested[nested["population"] == name].reset_index(drop=True)
             ax.axvline(float(rows["panel"].iloc[0]), color=PANEL, linewidth=1.1, linestyle="--")
-            for place, row in rows.iterrows():
+            for place, (_, row) in enumerate(rows.iterrows()):
                 if np.isnan(row["low"]):
                     ax.text(0.05, place, "refuted by the figures", fontsize=7, va="center",
                             color=MUTED, style="italic")  # fmt: skip

@@ -127,7 +127,7 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
             ax.plot(x, part["ratio"], color=INK, linewidth=1.6)
             ax.plot(x, top.iloc[run], color=COLOURS["China"], linewidth=1.2, linestyle=DASH)
         day = pd.Timestamp(chart_week)
-        at = frame.index[frame["week_start"] == day][0]
+        at = int(np.flatnonzero(frame["week_start"] == day)[0])
         ax.axvline(day, color=MUTED, linewidth=0.7, linestyle=":")
         ax.set_ylim(0.09, max(5.5, 1.2 * float(top.max())))
         for value, colour, lift in ((top[at], COLOURS["China"], 5), (frame["ratio"][at], INK, -13)):
@@ -136,7 +136,7 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
                 f"{value:.2f}", (day, value), xytext=(6, lift), textcoords="offset points",
                 fontsize=8, color=colour, weight="bold",
             )  # fmt: skip
-        peak = top[: max(at - 3, 1)].idxmax()
+        peak = int(np.nanargmax(top.to_numpy()[: max(at - 3, 1)]))
         for x, y, text, colour in (
             (peak, 1.22 * float(top[peak]), "the nine largest models", COLOURS["China"]),
             (at + 1, 0.72 * float(frame["ratio_low"][at:].min()), "all named models", INK),

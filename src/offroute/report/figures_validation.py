@@ -224,7 +224,7 @@ def units_figure(units: pd.DataFrame, *, week: str, source: str) -> "Figure":
         )
         for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
             rows = units[units["population"] == name].reset_index(drop=True)
-            for place, row in rows.iterrows():
+            for place, (_, row) in enumerate(rows.iterrows()):
                 for y, stem, colour, width in (
                     (place - 0.16, "observed", PANEL, 2.2), (place + 0.16, "", CORRECTED, 2.6),
                 ):  # fmt: skip
