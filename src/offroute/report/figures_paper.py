@@ -1,6 +1,6 @@
 """Figures of the paper about the panel and the corrected market; each takes one tidy frame."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -126,7 +126,7 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
             ax.fill_between(x, part["ratio_low"], part["ratio_high"], color=PANEL, alpha=0.3, lw=0)
             ax.plot(x, part["ratio"], color=INK, linewidth=1.6)
             ax.plot(x, top.iloc[run], color=COLOURS["China"], linewidth=1.2, linestyle=DASH)
-        day = pd.Timestamp(chart_week)
+        day: Any = pd.Timestamp(chart_week)
         at = int(np.flatnonzero(frame["week_start"] == day)[0])
         ax.axvline(day, color=MUTED, linewidth=0.7, linestyle=":")
         ax.set_ylim(0.09, max(5.5, 1.2 * float(top.max())))
@@ -136,14 +136,14 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
                 f"{value:.2f}", (day, value), xytext=(6, lift), textcoords="offset points",
                 fontsize=8, color=colour, weight="bold",
             )  # fmt: skip
-        peak = int(np.nanargmax(top.to_numpy()[: max(at - 3, 1)]))
-        for x, y, text, colour in (
-            (peak, 1.22 * float(top[peak]), "the nine largest models", COLOURS["China"]),
+        highest = int(np.nanargmax(top.to_numpy()[: max(at - 3, 1)]))
+        for place, y, text, colour in (
+            (highest, 1.22 * float(top[highest]), "the nine largest models", COLOURS["China"]),
             (at + 1, 0.72 * float(frame["ratio_low"][at:].min()), "all named models", INK),
             (at + 1, 0.5 * float(frame["ratio_low"][at:].min()),
              "grey: unnamed and stealth\nmodels all to either side", MUTED),
         ):  # fmt: skip
-            where = frame["week_start"][min(x, len(frame) - 1)]
+            where: Any = frame["week_start"].iloc[min(place, len(frame) - 1)]
             above = colour == COLOURS["China"]
             ax.text(where, y, text, color=colour, fontsize=8, weight="bold",
                     ha="center" if above else "left", va="bottom" if above else "top")  # fmt: skip
