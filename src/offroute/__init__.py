@@ -45,22 +45,21 @@ from offroute import exceptions
 if TYPE_CHECKING:
     from offroute.data.cells import CellTable, collapse
     from offroute.data.log_formats import read_log
+    from offroute.data.refreshed import load_refreshed
     from offroute.data.snapshot import (
-        load_app_models,
         load_apps,
         load_composition,
         load_crosswalk,
         load_daily,
         load_gateway,
-        load_hosts,
         load_ledger,
         load_models,
         load_prices,
-        load_refreshed,
         load_roster,
         load_usage,
         sidecar_of,
     )
+    from offroute.data.snapshot_detail import load_app_models, load_hosts
     from offroute.estimators.calibrate import calibrate, entropy_balance, rake
     from offroute.estimators.cells import read_cells
     from offroute.estimators.doubly_robust import doubly_robust
@@ -125,21 +124,20 @@ __version__ = "0.1.0"
 _GROUPS = {
     # tables
     "offroute.data.snapshot": (
-        "load_app_models",
         "load_apps",
         "load_composition",
         "load_crosswalk",
         "load_daily",
         "load_gateway",
-        "load_hosts",
         "load_ledger",
         "load_models",
         "load_prices",
-        "load_refreshed",
         "load_roster",
         "load_usage",
         "sidecar_of",
     ),
+    "offroute.data.snapshot_detail": ("load_app_models", "load_hosts"),
+    "offroute.data.refreshed": ("load_refreshed",),
     # what was meant
     "offroute.measurement.audit": ("audit_weeks",),
     "offroute.measurement.ledger": ("Benchmarks", "build_benchmarks"),

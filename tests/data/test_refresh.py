@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from offroute.cli import app
 from offroute.cli import refresh as command
-from offroute.data import snapshot
+from offroute.data import refreshed, snapshot
 from offroute.data.provenance import check_hash, read_sidecar
 from offroute.data.snapshot import SNAPSHOT_DIR
 from offroute.exceptions import UsageError
@@ -89,7 +89,7 @@ def test_a_refresh_feeds_correct(api, live):
         "flagship", "paid", 2.0, "US closed",
     ]  # fmt: skip
     for name in ("session_cost", "tasks"):
-        assert len(snapshot.load_refreshed(name, live.folder)) == 1
+        assert len(refreshed.load_refreshed(name, live.folder)) == 1
     for name in ("ledger", "crosswalk", "composition"):
         assert (live.folder / f"{name}.csv.gz").read_bytes() == (
             SNAPSHOT_DIR / f"{name}.csv.gz"
@@ -226,7 +226,7 @@ def test_what_was_restated_is_reported_and_kept(api, live):
     text = words(run(*live.arguments).stdout)
     assert f"Restated values: 3 on {live.yesterday}; largest {name}" in text
     assert "-50 %" in text
-    table = snapshot.load_refreshed("restated", live.folder).set_index("name")
+    table = refreshed.load_refreshed("restated", live.folder).set_index("name")
     assert table.loc[name, ["old", "new"]].tolist() == [before, before // 2]
     assert sorted(table["quantity"]) == ["spend share", "spend share", "tokens"]
 

@@ -14,18 +14,17 @@ from offroute.data import schema, schema_detail
 from offroute.data.provenance import check_hash, read_sidecar, sha256_of
 from offroute.data.snapshot import (
     SNAPSHOT_DIR,
-    load_app_models,
     load_apps,
     load_composition,
     load_daily,
     load_gateway,
-    load_hosts,
     load_models,
     load_prices,
     load_roster,
     load_usage,
     sidecar_of,
 )
+from offroute.data.snapshot_detail import load_app_models, load_hosts
 from offroute.exceptions import DuplicateKey, HashMismatch, InvalidValue, SchemaError
 
 ROOT = Path(__file__).resolve().parents[2]

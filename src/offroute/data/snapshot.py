@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from offroute._checks import check_choice
-from offroute.data import schema, schema_detail, schema_ledger, schema_refresh
+from offroute.data import schema, schema_ledger
 from offroute.data.provenance import Sidecar, check_hash, read_sidecar
 from offroute.exceptions import InvalidValue, SchemaError
 
@@ -40,7 +39,26 @@ def sidecar_of(table: str, data_dir: Path | None = None) -> Sidecar:
     return read_sidecar((data_dir or SNAPSHOT_DIR) / f"{table}.json")
 
 
-def _load(rules: schema.Schema, data_dir: Path | None) -> pd.DataFrame:
+def load_table(rules: schema.Schema, data_dir: Path | None) -> pd.DataFrame:
+    """Read one table and check its hash, length, columns and values.
+
+    Parameters
+    ----------
+    rules : Schema
+        What the table must look like.
+    data_dir : pathlib.Path or None
+        Folder of tables; the shipped snapshot if none.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table.
+
+    Raises
+    ------
+    HashMismatch, SchemaError, InvalidValue, DuplicateKey
+        As `load_usage`.
+    """
     folder = data_dir or SNAPSHOT_DIR
     sidecar = sidecar_of(rules.table, folder)
     path = folder / f"{rules.table}.csv.gz"
@@ -85,7 +103,7 @@ def load_usage(data_dir: Path | None = None) -> pd.DataFrame:
     >>> usage["week_start"].nunique()
     90
     """
-    usage = _load(schema.USAGE, data_dir)
+    usage = load_table(schema.USAGE, data_dir)
     strange = ~usage["days"].between(1, 7) | (usage["week_start"].dt.day_of_week != 0)
     if bool(strange.any()):
         row = usage[strange].iloc[0]
@@ -121,7 +139,7 @@ def load_daily(data_dir: Path | None = None) -> pd.DataFrame:
     >>> load_daily()["date"].nunique()
     91
     """
-    return _load(schema.DAILY, data_dir)
+    return load_table(schema.DAILY, data_dir)
 
 
 def load_models(data_dir: Path | None = None) -> pd.DataFrame:
@@ -149,7 +167,7 @@ def load_models(data_dir: Path | None = None) -> pd.DataFrame:
     >>> models.loc[models["lab"] == "DeepSeek", "origin"].unique().tolist()
     ['China']
     """
-    return _load(schema.MODELS, data_dir)
+    return load_table(schema.MODELS, data_dir)
 
 
 def load_prices(data_dir: Path | None = None) -> pd.DataFrame:
@@ -176,7 +194,7 @@ def load_prices(data_dir: Path | None = None) -> pd.DataFrame:
     >>> load_prices().columns.tolist()
     ['model', 'as_of', 'prompt', 'completion', 'cache_read', 'source']
     """
-    return _load(schema.PRICES, data_dir)
+    return load_table(schema.PRICES, data_dir)
 
 
 def load_roster(data_dir: Path | None = None) -> pd.DataFrame:
@@ -203,7 +221,7 @@ def load_roster(data_dir: Path | None = None) -> pd.DataFrame:
     >>> bool((roster["first"] <= roster["last"]).all())
     True
     """
-    return _load(schema.ROSTER, data_dir)
+    return load_table(schema.ROSTER, data_dir)
 
 
 def load_gateway(data_dir: Path | None = None) -> pd.DataFrame:
@@ -231,7 +249,7 @@ def load_gateway(data_dir: Path | None = None) -> pd.DataFrame:
     >>> bool((shares < 1.001).all())
     True
     """
-    return _load(schema.GATEWAY, data_dir)
+    return load_table(schema.GATEWAY, data_dir)
 
 
 def load_composition(data_dir: Path | None = None) -> pd.DataFrame:
@@ -259,7 +277,7 @@ def load_composition(data_dir: Path | None = None) -> pd.DataFrame:
     >>> mix["is_free"].dtype.name
     'bool'
     """
-    return _load(schema.COMPOSITION, data_dir)
+    return load_table(schema.COMPOSITION, data_dir)
 
 
 def load_apps(data_dir: Path | None = None) -> pd.DataFrame:
@@ -286,60 +304,7 @@ def load_apps(data_dir: Path | None = None) -> pd.DataFrame:
     >>> load_apps().columns.tolist()
     ['window_end', 'window_days', 'app', 'tokens', 'requests']
     """
-    return _load(schema.APPS, data_dir)
-
-
-def load_hosts(data_dir: Path | None = None) -> pd.DataFrame:
-    """Load the hosts of the models that more than one company serves.
-
-    Parameters
-    ----------
-    data_dir : pathlib.Path, optional
-        Folder with ``hosts.csv.gz`` and ``hosts.json``; the shipped snapshot by default.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``model``, ``host``, ``home`` (China, US, Elsewhere, Unknown), ``share``, ``days``.
-
-    Raises
-    ------
-    HashMismatch, SchemaError, InvalidValue, DuplicateKey
-        As `load_usage`.
-
-    Examples
-    --------
-    >>> hosts = load_hosts()
-    >>> bool((hosts.groupby("model")["share"].sum() < 1.001).all())
-    True
-    """
-    return _load(schema_detail.HOSTS, data_dir)
-
-
-def load_app_models(data_dir: Path | None = None) -> pd.DataFrame:
-    """Load the tokens of the largest apps by model.
-
-    Parameters
-    ----------
-    data_dir : pathlib.Path, optional
-        Folder with ``app_models.csv.gz`` and its sidecar; the shipped snapshot by default.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``app``, ``model`` (or ``all`` for the app's total), ``tokens``.
-
-    Raises
-    ------
-    HashMismatch, SchemaError, InvalidValue, DuplicateKey
-        As `load_usage`.
-
-    Examples
-    --------
-    >>> load_app_models().columns.tolist()
-    ['app', 'model', 'tokens']
-    """
-    return _load(schema_detail.APP_MODELS, data_dir)
+    return load_table(schema.APPS, data_dir)
 
 
 def load_ledger(data_dir: Path | None = None) -> pd.DataFrame:
@@ -365,7 +330,7 @@ def load_ledger(data_dir: Path | None = None) -> pd.DataFrame:
     >>> sorted(load_ledger()["use"].unique())
     ['context', 'likelihood']
     """
-    return _load(schema_ledger.LEDGER, data_dir)
+    return load_table(schema_ledger.LEDGER, data_dir)
 
 
 def load_crosswalk(data_dir: Path | None = None) -> pd.DataFrame:
@@ -394,31 +359,4 @@ def load_crosswalk(data_dir: Path | None = None) -> pd.DataFrame:
     >>> bool((crosswalk["factor"] > 0).all())
     True
     """
-    return _load(schema_ledger.CROSSWALK, data_dir)
-
-
-def load_refreshed(table: str, data_dir: Path) -> pd.DataFrame:
-    """Load a table that only `offroute refresh` writes.
-
-    Parameters
-    ----------
-    table : {'restated', 'session_cost', 'tasks'}
-        Values that a later answer changed, with the earlier ones (absent if there are none);
-        median cost of a session by harness, model and length; shares of tasks.
-    data_dir : pathlib.Path
-        Folder that a refresh wrote; the shipped snapshot has none of these tables.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of `offroute.data.schema_refresh`.
-
-    Raises
-    ------
-    UsageError
-        If the table is none of these.
-    HashMismatch, SchemaError, InvalidValue, DuplicateKey
-        As `load_usage`.
-    """
-    rules = {r.table: r for r in schema_refresh.TABLES}
-    return _load(rules[check_choice(table, rules, name="table")], data_dir)
+    return load_table(schema_ledger.CROSSWALK, data_dir)

@@ -266,8 +266,7 @@ def smooth(name: str, function: Callable[[FloatArray], float], *, of: Sequence[s
 
     def _jacobian(t: FloatArray) -> FloatArray:
         step = 6e-6 * np.maximum(np.abs(t), 1e-12)
-        moves = np.diag(step)
-        pairs = [(function(t + m), function(t - m)) for m in moves]
+        pairs = [(function(t + m), function(t - m)) for m in np.diag(step)]
         return np.array(
             [[(up - down) / (2 * s) for (up, down), s in zip(pairs, step, strict=True)]]
         )
@@ -297,7 +296,7 @@ def linearise(sample: Sample, estimands: Sequence[Estimand] | None) -> Linearise
     sample : Sample
         Logs, n rows.
     estimands : sequence of Estimand or None
-        What to estimate; None is the defaults.
+        What to estimate.
     """
     chosen = default_estimands(sample) if estimands is None else _listed(estimands)
     blocks = [e.columns(sample) for e in chosen]
@@ -307,9 +306,8 @@ def linearise(sample: Sample, estimands: Sequence[Estimand] | None) -> Linearise
 
 
 def _listed(estimands: Sequence[Estimand]) -> tuple[Estimand, ...]:
-    if isinstance(estimands, (Estimand, str)) or not all(
-        isinstance(e, Estimand) for e in estimands
-    ):
+    one = isinstance(estimands, (Estimand, str))
+    if one or not all(isinstance(e, Estimand) for e in estimands):
         raise UsageError(
             "estimands",
             got=estimands,
@@ -330,22 +328,20 @@ def weighted_point(
 ) -> PointEstimate:
     """Assemble the estimate of a weighting estimator.
 
-    Values are ``h(sum w v)``; influence values are ``w_i (u_i - fitted u_i)``, where
-    `residualise` maps u, shape (n, k), to what is left after the effect of estimating the weights.
+    Values are ``h(sum w v)``, influence values ``w_i (u_i - fitted u_i)``: `residualise` maps u,
+    shape (n, k), to what the estimation of the weights leaves.
 
     Parameters
     ----------
     lin : Linearised
         Estimands evaluated on the sample.
-    weights : numpy.ndarray of float64, shape (n,)
-        Final weights.
-    g_weights : numpy.ndarray of float64, shape (n,)
-        Final over base weights.
+    weights, g_weights : numpy.ndarray of float64, shape (n,)
+        Final weights, and these over the base weights.
     design : Design
         Strata, clusters and population counts.
     residualise : callable, optional
-        u to its residuals; default none.
-    diagnostics : dict of str to float, optional
+        Map of u to its residuals.
+    diagnostics : dict, optional
         Numbers about the fit.
 
     Returns
@@ -367,10 +363,6 @@ def weighted_point(
     )
 
 
-def _quotient(t: FloatArray) -> FloatArray:
-    return _divide(t[..., :1], t[..., 1:])
-
-
 def _divide(part: FloatArray, whole: FloatArray) -> FloatArray:
     if (whole == 0).any():
         raise InvalidValue(
@@ -382,8 +374,12 @@ def _divide(part: FloatArray, whole: FloatArray) -> FloatArray:
     return np.asarray(part / whole)
 
 
+def _quotient(t: FloatArray) -> FloatArray:
+    return _divide(t[..., :1], t[..., 1:])
+
+
 def _quotient_jacobian(t: FloatArray) -> FloatArray:
-    _divide(t[:1], t[1:])
+    _quotient(t)
     return np.array([[1 / t[1], -t[0] / t[1] ** 2]])
 
 

@@ -1,6 +1,6 @@
 """Figures of the paper about the panel and the corrected market; each takes one tidy frame."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd

@@ -5,14 +5,13 @@ import pandas as pd
 import pytest
 
 from offroute.data.snapshot import (
-    load_app_models,
     load_apps,
     load_daily,
-    load_hosts,
     load_models,
     load_roster,
     load_usage,
 )
+from offroute.data.snapshot_detail import load_app_models, load_hosts
 from offroute.exceptions import InvalidValue, NotIdentified, UnknownLab, UsageError
 from offroute.inference.mechanisms.concentration import (
     app_concentration,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from offroute.data import snapshot
+from offroute.data import snapshot, snapshot_detail
 from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import NotIdentified
 from offroute.inference.mechanisms.concentration import app_concentration, one_app, one_model
@@ -101,7 +101,7 @@ class Tables:
     @cached_property
     def hosts(self) -> pd.DataFrame:
         """Hosts by model."""
-        return snapshot.load_hosts(self.folder)
+        return snapshot_detail.load_hosts(self.folder)
 
     @cached_property
     def apps(self) -> pd.DataFrame:
@@ -111,7 +111,7 @@ class Tables:
     @cached_property
     def app_models(self) -> pd.DataFrame:
         """Apps by model."""
-        return snapshot.load_app_models(self.folder)
+        return snapshot_detail.load_app_models(self.folder)
 
     @cached_property
     def composition(self) -> Composition:
