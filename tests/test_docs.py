@@ -41,7 +41,13 @@ WITHOUT_COVERAGE = {
     "self_hosting", "text_units", "truncation", "units",
 }  # fmt: skip
 # Several fits each, which the tests of their commands run.
-WITHOUT_EXAMPLE = {"answer_table", "compare_estimators", "load_refreshed", "overturn"}
+WITHOUT_EXAMPLE = {
+    "answer_table",
+    "compare_estimators",
+    "load_refreshed",
+    "overturn",
+    "replicate_inference",
+}
 # Directives of MyST; the build executes the cells. The README's plain block is `make`.
 BUILT = re.compile(r"\{[\w-]+\}.*")
 PLAIN = {ROOT / "README.md": [""]}
