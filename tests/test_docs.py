@@ -37,8 +37,8 @@ ELSEWHERE = {
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 # Pages of bounds, counts and tables of other pages: nothing to cover.
 WITHOUT_COVERAGE = {
-    "critiques", "geography", "groups_and_charts", "hosts", "index", "populations", "second_gateway",
-    "self_hosting", "text_units", "truncation", "units",
+    "critiques", "geography", "groups_and_charts", "hosts", "index", "populations",
+    "second_gateway", "self_hosting", "text_units", "truncation", "units",
 }  # fmt: skip
 # Several fits each, which the tests of their commands run.
 WITHOUT_EXAMPLE = {
