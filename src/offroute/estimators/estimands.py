@@ -294,9 +294,8 @@ def linearise(sample: Sample, estimands: Sequence[Estimand] | None) -> Linearise
     Parameters
     ----------
     sample : Sample
-        Logs, n rows.
+        Logs.
     estimands : sequence of Estimand or None
-        What to estimate.
     """
     chosen = default_estimands(sample) if estimands is None else _listed(estimands)
     blocks = [e.columns(sample) for e in chosen]
