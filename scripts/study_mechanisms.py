@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_io import run_chunks, write_once, write_result
+from study_io import run_study, write_result
 
+from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
 from offroute.data.simulate import log_ratio, simulate_market
 from offroute.data.worlds import ONE_MECHANISM
@@ -166,7 +167,7 @@ def main() -> None:
     starts = range(FIRST_SEED, stop, CHUNK)
     tasks = [(world, a, min(a + CHUNK, stop)) for a in starts for world in options.worlds]
     work = partial(run_chunk, parts=options.parts, n_draws=options.draws)
-    rows = run_chunks(work, tasks, workers=options.workers)
+    rows = run_study(work, tasks, workers=options.workers)
     table = summarise(rows.sort_values(["world", "reading", "seed"], kind="stable"))
     with pd.option_context("display.width", 200, "display.max_columns", 20):
         print(table.round(3).to_string())

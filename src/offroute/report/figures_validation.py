@@ -20,7 +20,13 @@ QUANTITIES = {
     "log_lambda": "log, Lambda",
     "log_ratio_usd": "log ratio, dollars",
 }
-ESTIMATORS = {"naive": "naive", "coverage_ratio": "coverage ratio", "synthesis": "synthesis"}
+#: Rivals of the synthesis that have an interval.
+RIVALS = {
+    "naive": "naive:",
+    "coverage ratio, Monte Carlo": "coverage\nratio:",
+    "replicated calibration": "calibr.,\nrepl.:",
+    "soft calibration": "calibr.,\nsoft:",
+}
 
 
 def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
@@ -54,13 +60,13 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
     check_columns(table, [*needed, "too_low"], name="table")
     held = table[(table["kind"] == "coverage") & (table["nominal"] == NOMINAL)]
     worlds = list(dict.fromkeys(held["world"]))
-    columns = [("naive", "log_ratio"), ("coverage_ratio", "log_ratio")]
+    columns = [(estimator, "log_ratio") for estimator in RIVALS]
     columns += [("synthesis", quantity) for quantity in QUANTITIES]
     with rc_context(RC):
         from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
         figure = Figure(figsize=(7.2, 3.7))
-        left, right = figure.subplots(1, 2, width_ratios=(2.0, 1.0))
+        left, right = figure.subplots(1, 2, width_ratios=(2.5, 1.0))
         figure.subplots_adjust(left=0.15, right=0.985, top=0.8, bottom=0.14, wspace=0.2)
         for y, world in enumerate(worlds):
             for x, (estimator, quantity) in enumerate(columns):
@@ -71,8 +77,8 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
         left.set_xlim(-0.5, len(columns) - 0.5)
         left.set_ylim(len(worlds) - 0.5, -0.5)
         left.set_yticks(np.arange(len(worlds)), worlds, color=INK)
-        names = ["naive:\nlog ratio", "coverage\nratio:\nlog ratio"]
-        names += ["synthesis:\n" + text.replace(", ", "\n") for text in QUANTITIES.values()]
+        names = [f"{name}\nlog\nratio" for name in RIVALS.values()]
+        names += ["synth.:\n" + text.replace(", ", "\n") for text in QUANTITIES.values()]
         left.set_xticks(np.arange(len(columns)), names, color=INK)
         left.xaxis.tick_top()
         left.tick_params(length=0, labelsize=7.2)
