@@ -340,7 +340,7 @@ def contour_figure(grid: pd.DataFrame, *, title: str, source: str) -> "Figure":
             0.01, 0.915, "If the unseen part of either side is larger or smaller than estimated. "
             "Thick: as likely as not.", color=MUTED, va="top",
         )  # fmt: skip
-        _contour_panel(ax, grid)
+        contour_panel(ax, grid)
         source_line(figure, source)
     return figure
 
@@ -384,6 +384,6 @@ def waterfall_figure(steps: pd.DataFrame, *, title: str, level: float, source: s
             0.01, 0.905, f"Each bar multiplies the ratio of China to the US; lines are {level:.0%} "
             "intervals of the step. Log scale.", color=MUTED, va="top",
         )  # fmt: skip
-        _steps_panel(ax, steps)
+        steps_panel(ax, steps)
         source_line(figure, source)
     return figure

@@ -128,7 +128,9 @@ def table(
     }
     html = [
         f'<figure style="margin:0"><figcaption>{escape(caption)}</figcaption><table>',
-        "<thead>" + _row("th", dict(zip(shown, shown, strict=True)), to_right) + "</thead><tbody>",
+        "<thead>"
+        + _row("th", {name: name for name in shown.columns}, to_right)
+        + "</thead><tbody>",
         *[_row("td", dict(row), to_right) for _, row in shown.iterrows()],
         "</tbody></table></figure>",
     ]
