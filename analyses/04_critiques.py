@@ -18,8 +18,8 @@ import offroute
 from offroute.inference.mechanism_steps import mechanism_steps
 from offroute.inference.mechanisms.effect import effects_frame
 from offroute.inference.mechanisms.table import Question, Tables, critiques
+from offroute.report.figures_halves import waterfall_figure
 from offroute.report.figures_panel import intervals_figure
-from offroute.report.figures_sensitivity import waterfall_figure
 from offroute.report.notebook import picture, table
 from offroute.report.overturn import steps_frame
 

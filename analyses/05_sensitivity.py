@@ -16,8 +16,9 @@ import offroute
 from offroute.inference.identified_sets import nested_table
 from offroute.inference.overturn import contour_frame, contour_of
 from offroute.inference.scenarios import scenario_table
+from offroute.report.figures_halves import contour_figure
 from offroute.report.figures_panel import intervals_figure
-from offroute.report.figures_sensitivity import bounds_figure, contour_figure
+from offroute.report.figures_sensitivity import bounds_figure
 from offroute.report.notebook import picture, table
 from offroute.report.overturn import overturn_lines
 

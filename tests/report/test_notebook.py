@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from offroute.exceptions import SchemaError
+from offroute.report.figures_halves import contour_figure, waterfall_figure
 from offroute.report.figures_panel import audit_figure, intervals_figure, parts_figure
-from offroute.report.figures_sensitivity import contour_figure, waterfall_figure
 from offroute.report.notebook import picture, table
 
 WEEKS = pd.to_datetime(["2026-01-05", "2026-01-12", "2026-01-26"])

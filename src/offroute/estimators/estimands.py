@@ -282,10 +282,8 @@ def default_estimands(sample: Sample) -> tuple[Estimand, ...]:
     sample : Sample
         Logs, n rows.
     """
-    return tuple(
-        shares_of(sample, name) if isinstance(sample.columns[name], Factor) else mean(name)
-        for name in sample.outcomes
-    )
+    of = {n: isinstance(sample.columns[n], Factor) for n in sample.outcomes}
+    return tuple(shares_of(sample, n) if factor else mean(n) for n, factor in of.items())
 
 
 def linearise(sample: Sample, estimands: Sequence[Estimand] | None) -> Linearised:
@@ -296,11 +294,12 @@ def linearise(sample: Sample, estimands: Sequence[Estimand] | None) -> Linearise
     sample : Sample
         Logs.
     estimands : sequence of Estimand or None
+        What to estimate.
     """
     chosen = default_estimands(sample) if estimands is None else _listed(estimands)
     blocks = [e.columns(sample) for e in chosen]
-    columns = np.concatenate(blocks, 1) if blocks else np.zeros((sample.n, 0))
     names = tuple(name for e in chosen for name in e.names)
+    columns = np.concatenate([np.zeros((sample.n, 0)), *blocks], 1)
     return Linearised(names, columns, chosen, tuple(b.shape[1] for b in blocks))
 
 

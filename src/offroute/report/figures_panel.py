@@ -66,7 +66,7 @@ def audit_figure(audit: pd.DataFrame, *, source: str) -> "Figure":
             ax.fill_between(x, part["ratio_low"], part["ratio_high"], color=PANEL, alpha=0.3, lw=0)
             ax.plot(x, part["ratio"], color=INK, linewidth=1.8)
             ax.plot(x, chart.iloc[run], color=COLOURS["China"], linewidth=1.2)
-        last, peak = frame["week_start"].iloc[-1], int(np.argmax(chart))
+        last, peak = frame["week_start"].iloc[-1], int(np.nanargmax(chart.to_numpy()))
         for text, week, y, colour, where in (
             ("all named\nmodels", last, frame["ratio"].iloc[-1], INK, (6, 0)),
             ("the nine models of the chart", frame["week_start"].iloc[peak], chart.iloc[peak],
@@ -266,9 +266,10 @@ def _value_axis(
     from offroute.report.style import GRID  # noqa: PLC0415 - matplotlib is an extra
 
     if log:
-        given = rows[["value", "low", "high"]].to_numpy(dtype=np.float64)
-        values = np.append(given[np.isfinite(given) & (given > 0)], line or given[0, 0])
-        low, high = float(values.min()) / 1.3, float(values.max()) * 1.3
+        values = rows[["value", "low", "high"]].to_numpy(dtype=np.float64)
+        shown = values[np.isfinite(values) & (values > 0)]
+        shown = shown if line is None else np.append(shown, line)
+        low, high = float(shown.min()) / 1.3, float(shown.max()) * 1.3
         ax.set_xscale("log")
         ax.set_xlim(low, high)
         ax.set_xticks([tick for tick in _TICKS if low <= tick <= high])

@@ -15,7 +15,17 @@ _TICKS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 
 def ratio_axis(ax: "Axes", low: float, high: float) -> None:
-    """Logarithmic x axis of a ratio with plain labels and a line at one."""
+    """Logarithmic x axis of a ratio with plain labels and a line at one.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes to set.
+    low : float
+        Least ratio.
+    high : float
+        Largest ratio.
+    """
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
 
     from offroute.report.style import GRID, INK  # noqa: PLC0415 - likewise
@@ -172,7 +182,15 @@ def overturn_figure(
 
 
 def contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
-    """Draw filled contours of the probability over the two factors, on log axes."""
+    """Draw filled contours of the probability over the two factors, on log axes.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes to draw on.
+    grid : pandas.DataFrame
+        Probability of a Chinese lead by the two factors.
+    """
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
 
     from offroute.report.style import COLOURS, INK  # noqa: PLC0415 - likewise
@@ -207,7 +225,15 @@ def contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
 
 
 def steps_panel(ax: "Axes", steps: pd.DataFrame) -> None:
-    """Waterfall of the ratio from top to bottom."""
+    """Waterfall of the ratio from top to bottom.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes to draw on.
+    steps : pandas.DataFrame
+        Steps with their intervals.
+    """
     from offroute.report.style import CORRECTED, INK, MUTED, PANEL  # noqa: PLC0415 - an extra
 
     at = 0.0
@@ -299,91 +325,5 @@ def bounds_figure(nested: pd.DataFrame, *, title: str, observed: float, source: 
         ax.set_yticks(np.arange(len(nested)), list(nested["assumption"]), color=INK)
         ax.set_ylim(len(nested) - 0.5, -0.5)
         ax.tick_params(axis="y", length=0)
-        source_line(figure, source)
-    return figure
-
-
-def contour_figure(grid: pd.DataFrame, *, title: str, source: str) -> "Figure":
-    """Draw who leads if what the panel misses is larger or smaller than estimated.
-
-    Parameters
-    ----------
-    grid : pandas.DataFrame
-        As `offroute.inference.overturn.contour_frame` returns it.
-    title : str
-        Heading.
-    source : str
-        Line under the figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The left half of `overturn_figure`, for itself.
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing.
-    """
-    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
-    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
-
-    from offroute.report.style import MUTED, RC, source_line  # noqa: PLC0415 - likewise
-
-    check_columns(grid, ["factor_china", "factor_us_closed", "p_china_leads"], name="grid")
-    with rc_context(RC):
-        figure = Figure(figsize=(7.2, 5.4))
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.105, right=0.97, top=0.83, bottom=0.14)
-        figure.text(0.01, 0.97, title, fontsize=12, weight="bold", va="top")
-        figure.text(
-            0.01, 0.915, "If the unseen part of either side is larger or smaller than estimated. "
-            "Thick: as likely as not.", color=MUTED, va="top",
-        )  # fmt: skip
-        contour_panel(ax, grid)
-        source_line(figure, source)
-    return figure
-
-
-def waterfall_figure(steps: pd.DataFrame, *, title: str, level: float, source: str) -> "Figure":
-    """Draw the steps from the chart's ratio to the corrected one.
-
-    Parameters
-    ----------
-    steps : pandas.DataFrame
-        As `offroute.report.overturn.steps_frame` returns it.
-    title : str
-        Heading.
-    level : float
-        Probability of the intervals.
-    source : str
-        Line under the figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The right half of `overturn_figure`, for itself.
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing.
-    """
-    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
-    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
-
-    from offroute.report.style import MUTED, RC, source_line  # noqa: PLC0415 - likewise
-
-    check_columns(steps, ["mechanism", "step", "low", "high"], name="steps")
-    with rc_context(RC):
-        figure = Figure(figsize=(9.0, 4.6))
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.27, right=0.97, top=0.81, bottom=0.13)
-        figure.text(0.01, 0.97, title, fontsize=12, weight="bold", va="top")
-        figure.text(
-            0.01, 0.905, f"Each bar multiplies the ratio of China to the US; lines are {level:.0%} "
-            "intervals of the step. Log scale.", color=MUTED, va="top",
-        )  # fmt: skip
-        steps_panel(ax, steps)
         source_line(figure, source)
     return figure

@@ -129,7 +129,7 @@ def table(
     html = [
         f'<figure style="margin:0"><figcaption>{escape(caption)}</figcaption><table>',
         "<thead>"
-        + _row("th", {str(name): str(name) for name in shown.columns}, to_right)
+        + _row("th", {name: name for name in shown.columns}, to_right)
         + "</thead><tbody>",
         *[_row("td", dict(row), to_right) for _, row in shown.iterrows()],
         "</tbody></table></figure>",
