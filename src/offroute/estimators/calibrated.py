@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -81,13 +80,14 @@ def calibrated_point(
     )
     kept = (problem.base > 0) | (sample.weights == 0)
 
-    @cache
-    def _centre() -> Centre:
-        return centre_at(problem, solution.dual)
+    # Found by the first replicate that needs it; a list, since it goes to the workers as it is.
+    centre: list[Centre] = []
 
     def _replicates(draws: FloatArray, totals: FloatArray | None = None) -> FloatArray:
+        if not centre:
+            centre.append(centre_at(problem, solution.dual))
         used = draws if kept.all() else draws * kept
-        return lin.value(replicate_totals(problem, _centre(), used, lin.columns, totals))
+        return lin.value(replicate_totals(problem, centre[0], used, lin.columns, totals))
 
     return replace(
         add_benchmark_error(point, problem.constraints, target, effects), replicate=_replicates
