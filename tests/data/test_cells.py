@@ -76,7 +76,8 @@ def test_every_kind_of_table_gives_the_same_cells(tmp_path):
         assert list(found.columns) == list(expected.columns), name
         for column in expected:
             if expected[column].dtype == float:
-                np.testing.assert_allclose(found[column], expected[column], 1e-13, err_msg=name)
+                # Squares about the mean cancel: the order of the sums shows in them.
+                np.testing.assert_allclose(found[column], expected[column], 1e-11, err_msg=name)
             else:
                 assert found[column].tolist() == expected[column].tolist(), name
 

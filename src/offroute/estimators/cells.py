@@ -67,6 +67,9 @@ def read_cells(cells: CellTable, *, outcomes: Sequence[str] | None = None) -> Sa
     steps = _steps(cells, means)
     nodes = len(summed) + 1
     of_rows = frame[list(cells.keys)].loc[np.repeat(frame.index, nodes)].reset_index(drop=True)
+    # A time that tells cells apart is a label.
+    times = of_rows.select_dtypes(["datetime", "datetimetz"]).columns
+    of_rows = of_rows.astype(dict.fromkeys(times, "str"))
     of_rows[WEIGHT] = np.repeat(weight / nodes, nodes)
     for k, name in enumerate(cells.summed):
         at = np.tile(means[k][:, None], nodes)
