@@ -4,7 +4,8 @@ from offroute.data.schema import Column, Schema
 
 RESTATED = Schema(
     "restated",
-    ("source", "date", "name", "quantity", "new_as_of"),
+    # Two answers of one second may differ.
+    ("source", "date", "name", "quantity", "old_as_of", "new_as_of", "old", "new"),
     (
         Column("source", "label", "-", "server", choices=("openrouter", "vercel")),
         Column("date", "date", "day", "day that the value is about"),
