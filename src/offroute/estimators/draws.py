@@ -42,14 +42,16 @@ _TAME = 0.5
 #: Weights of at most so many times their mean are bounded, whatever the shape of their tail.
 _BOUNDED = 10.0
 _SHORTEST = 1e-3
-#: Pairs of moves at each power; at the last one they go on until this part of the draws is
-#: effective, or for so many pairs.
-_MOVES = 2
-_MOST_MOVES = 200
+#: Pairs of moves at each power below the last.
+_MOVES = 1
+#: Slices at the last power: at least so many, since the weights miss a little of a heavy tail; then
+#: on until this part of the draws is effective, or for so many.
+_FEWEST_MOVES = 10
+_MOST_MOVES = 300
 _WANTED = 0.6
 #: Directions are wide whose second moment is so many times what noise alone reaches.
 _EDGE = 1.15
-#: Pairs of moves at the last power before which the wide directions are learnt anew.
+#: Slices at the last power before which the wide directions are learnt anew.
 _LEARN = (0, 4, 12, 30)
 #: Tail shape above which importance weights cannot be trusted.
 MAX_K_HAT = 0.7
@@ -281,10 +283,13 @@ def draw(
     contrast = _contrast(p)
     for move in range(_MOST_MOVES):
         level = mix.phi(s) @ contrast
-        if min(effective_draws(x, s.ancestor) for x in level.T) >= _WANTED * n_draws:
+        effective = min(effective_draws(x, s.ancestor) for x in level.T)
+        if move >= _FEWEST_MOVES and effective >= _WANTED * n_draws:
             break
         wide = _learn(s) if move in _LEARN else wide
-        s = _switch_move(mix, _slice_move(mix, s, power, wide, rng), power, rng)
+        s = _slice_move(mix, s, power, wide, rng)
+        if move % 2:
+            s = _switch_move(mix, s, power, rng)
     order = rng.permutation(n_draws)
     draws = _expand(p, mix.components, s.of[order], mix.phi(s)[order], weeks, rng)
     return draws, k_hat, log_norm, s.ancestor[order]

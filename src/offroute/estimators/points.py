@@ -33,8 +33,8 @@ class Points:
         Pairs whose benchmark weighs the tiers unlike each other (prices, or some tiers only).
     cells : ndarray of int, shape (q,)
         Cells of the units of the tilted pairs, ordered by pair.
-    start : ndarray of int, shape (r,)
-        First cell of each tilted pair.
+    of_pair : ndarray, shape (q, r)
+        Which tilted pair a cell belongs to.
     mix, w : ndarray, shape (q,)
         Log panel mix and weight of the cells in the benchmark.
     spread : ndarray, shape (r, n)
@@ -52,7 +52,7 @@ class Points:
     even: FloatArray
     tilted: IntArray
     cells: IntArray
-    start: IntArray
+    of_pair: FloatArray
     mix: FloatArray
     w: FloatArray
     spread: FloatArray
@@ -84,15 +84,15 @@ def build_points(market: Market, features: Features, b: Benchmarks) -> Points:
     number = {place: j for j, place in enumerate(places)}
     row = np.array([x[0] for x in pairs], dtype=np.int64)
     point = np.array([number[x[1:]] for x in pairs], dtype=np.int64)
-    of_pair = [np.flatnonzero(features.unit == x[2]) for x in pairs]
-    level = [np.ptp(b.w[i, c]) == 0 for i, c in zip(row, of_pair, strict=True)]
+    members = [np.flatnonzero(features.unit == x[2]) for x in pairs]
+    level = [np.ptp(b.w[i, c]) == 0 for i, c in zip(row, members, strict=True)]
     alike = np.array(level, dtype=bool)
     even = np.zeros((len(places), len(b)))
     for k in np.flatnonzero(alike):
-        even[point[k], row[k]] = b.w[row[k], of_pair[k][0]]
+        even[point[k], row[k]] = b.w[row[k], members[k][0]]
     tilted = np.flatnonzero(~alike)
-    sizes = np.array([len(of_pair[k]) for k in tilted], dtype=np.int64)
-    cells = np.concatenate([of_pair[k] for k in tilted] or [np.zeros(0, dtype=np.int64)])
+    sizes = np.array([len(members[k]) for k in tilted], dtype=np.int64)
+    cells = np.concatenate([members[k] for k in tilted] or [np.zeros(0, dtype=np.int64)])
     of_row = np.repeat(row[tilted], sizes)
     return Points(
         week=np.array([x[0] for x in places], dtype=np.int64),
@@ -102,7 +102,7 @@ def build_points(market: Market, features: Features, b: Benchmarks) -> Points:
         even=even,
         tilted=tilted,
         cells=cells,
-        start=np.cumsum(sizes) - sizes,
+        of_pair=np.repeat(np.eye(len(tilted)), sizes, axis=0),
         mix=features.mix[b.week[of_row], cells],
         w=b.w[of_row, cells],
         spread=(row[tilted][:, None] == np.arange(len(b))).astype(np.float64),
@@ -131,8 +131,7 @@ def predict(points: Points, phi: FloatArray) -> FloatArray:
     total = points.inside + volume @ points.even
     if len(points.tilted):
         part = np.exp(points.mix + phi[:, m + points.cells])
-        weight = np.add.reduceat(part * points.w, points.start, axis=1)
-        weight /= np.add.reduceat(part, points.start, axis=1)
+        weight = (part @ (points.of_pair * points.w[:, None])) / (part @ points.of_pair)
         total += (volume[:, points.point[points.tilted]] * weight) @ points.spread
     return np.asarray(np.log(total))
 
