@@ -32,11 +32,10 @@ class Points:
     tilted : ndarray of int, shape (r,)
         Pairs whose benchmark weighs the tiers unlike each other (prices, or some tiers only).
     cells : ndarray of int, shape (q,)
-        Cells of the units of the tilted pairs, ordered by pair.
-    of_pair : ndarray, shape (q, r)
-        Which tilted pair a cell belongs to.
-    mix, w : ndarray, shape (q,)
-        Log panel mix and weight of the cells in the benchmark.
+        Cells of the units of the tilted pairs.
+    panel, weighted : ndarray, shape (q, r)
+        Panel mix of the cells of a tilted pair, zero outside its unit, and the same times the
+        weight of the cell in the benchmark.
     spread : ndarray, shape (r, n)
         Which benchmark a tilted pair belongs to.
     inside : ndarray, shape (n,)
@@ -52,9 +51,8 @@ class Points:
     even: FloatArray
     tilted: IntArray
     cells: IntArray
-    of_pair: FloatArray
-    mix: FloatArray
-    w: FloatArray
+    panel: FloatArray
+    weighted: FloatArray
     spread: FloatArray
     inside: FloatArray
     exact: IntArray
@@ -91,9 +89,11 @@ def build_points(market: Market, features: Features, b: Benchmarks) -> Points:
     for k in np.flatnonzero(alike):
         even[point[k], row[k]] = b.w[row[k], members[k][0]]
     tilted = np.flatnonzero(~alike)
-    sizes = np.array([len(members[k]) for k in tilted], dtype=np.int64)
-    cells = np.concatenate([members[k] for k in tilted] or [np.zeros(0, dtype=np.int64)])
-    of_row = np.repeat(row[tilted], sizes)
+    of = row[tilted]
+    inside_pair = np.zeros((len(features.unit), len(tilted)))
+    for j, k in enumerate(tilted):
+        inside_pair[members[k], j] = np.exp(features.mix[b.week[row[k]], members[k]])
+    cells = np.flatnonzero(inside_pair.any(axis=1))
     return Points(
         week=np.array([x[0] for x in places], dtype=np.int64),
         unit=np.array([x[1] for x in places], dtype=np.int64),
@@ -102,10 +102,9 @@ def build_points(market: Market, features: Features, b: Benchmarks) -> Points:
         even=even,
         tilted=tilted,
         cells=cells,
-        of_pair=np.repeat(np.eye(len(tilted)), sizes, axis=0),
-        mix=features.mix[b.week[of_row], cells],
-        w=b.w[of_row, cells],
-        spread=(row[tilted][:, None] == np.arange(len(b))).astype(np.float64),
+        panel=inside_pair[cells],
+        weighted=inside_pair[cells] * b.w[of][:, cells].T,
+        spread=(of[:, None] == np.arange(len(b))).astype(np.float64),
         inside=b.iota * (b.w * market.X[b.week]).sum(axis=1),
         exact=np.where(b.side == 0, np.cumsum(b.side == 0) - 1, -1),
     )
@@ -130,8 +129,8 @@ def predict(points: Points, phi: FloatArray) -> FloatArray:
     volume = np.exp(phi[:, :m])
     total = points.inside + volume @ points.even
     if len(points.tilted):
-        part = np.exp(points.mix + phi[:, m + points.cells])
-        weight = (part @ (points.of_pair * points.w[:, None])) / (part @ points.of_pair)
+        split = np.exp(phi[:, m + points.cells])
+        weight = (split @ points.weighted) / (split @ points.panel)
         total += (volume[:, points.point[points.tilted]] * weight) @ points.spread
     return np.asarray(np.log(total))
 
