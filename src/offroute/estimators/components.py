@@ -74,7 +74,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Component:
-    """One component (d coordinates of the points, n exact rows, s one-sided rows).
+    """One component (d coordinates of the points, n exact rows).
 
     Attributes
     ----------
@@ -84,10 +84,6 @@ class Component:
         Whitened linearised errors are ``offset - linear (phi - mean)``.
     offset : ndarray, shape (n,)
         Whitened linearised errors at the mean.
-    errors : FamilyErrors
-        Density of the exact errors.
-    bound : ndarray, shape (s,)
-        Sign over sd of the one-sided rows.
     hyper : tuple of float
         tau, omega, s_rw.
     """
@@ -96,13 +92,11 @@ class Component:
     root: FloatArray
     linear: FloatArray
     offset: FloatArray
-    errors: FamilyErrors
-    bound: FloatArray
     hyper: tuple[float, float, float]
 
 
-def build_component(p: Problem, index: int) -> Component:
-    """Condition the points on the exact benchmarks and factorise the errors.
+def build_errors(p: Problem, index: int) -> FamilyErrors:
+    """Factorise the exact errors; components alike in omega and unreliable families share them.
 
     Parameters
     ----------
@@ -113,8 +107,30 @@ def build_component(p: Problem, index: int) -> Component:
 
     Returns
     -------
+    FamilyErrors
+        Whitenings and constants.
+    """
+    exact = take(p.b, np.flatnonzero(p.b.side == 0))
+    omega = float(p.fit.omega[index])
+    return family_errors(exact, p.prior, omega, p.certain[index], p.settled)
+
+
+def build_component(p: Problem, index: int, errors: FamilyErrors) -> Component:
+    """Condition the points on the exact benchmarks.
+
+    Parameters
+    ----------
+    p : Problem
+        The target.
+    index : int
+        Component.
+    errors : FamilyErrors
+        Density of its exact errors.
+
+    Returns
+    -------
     Component
-        Density and whitenings.
+        Density and whitened errors.
     """
     f, prior, fit, b = p.features, p.prior, p.fit, p.b
     hyper = (float(fit.tau[index]), float(fit.omega[index]), float(fit.s_rw[index]))
@@ -129,16 +145,12 @@ def build_component(p: Problem, index: int) -> Component:
     gain = np.linalg.solve(fit.Sigma[index], AK).T
     V = K - gain @ AK
     V[np.diag_indices_from(V)] += _JITTER
-    errors = family_errors(take(b, exact), prior, hyper[1], p.certain[index], p.settled)
-    sd = np.sqrt(b.s**2 + b.q**2 + hyper[1] ** 2 * ~b.flat[b.family])
     step = gain @ fit.target[index]
     return Component(
         mean=prior_mean(p.points, f) + step,
         root=np.asarray(np.linalg.cholesky(V)),
         linear=errors.white @ A,
         offset=errors.white @ (fit.target[index] - A @ step),
-        errors=errors,
-        bound=(-b.side / sd)[b.side != 0],
         hyper=hyper,
     )
 
@@ -161,19 +173,17 @@ def exact_errors(p: Problem, phi: FloatArray) -> FloatArray:
     return np.asarray(p.b.y - p.b.off - predict(p.points, phi))
 
 
-def log_target(
-    p: Problem, components: list[Component], of: IntArray, phi: FloatArray
-) -> FloatArray:
+def log_target(p: Problem, errors: list[FamilyErrors], of: IntArray, phi: FloatArray) -> FloatArray:
     """Log density of the exact errors and of the one-sided rows, without constants.
 
     Parameters
     ----------
     p : Problem
         The target.
-    components : list of Component
-        All components in use.
+    errors : list of FamilyErrors
+        Densities of the exact errors.
     of : ndarray of int, shape (k,)
-        Component of each row of `phi`, sorted.
+        Which of them each row of `phi` has.
     phi : ndarray, shape (k, d)
         Points.
 
@@ -182,19 +192,18 @@ def log_target(
     ndarray, shape (k,)
         The log density.
     """
+    b = p.b
     error = exact_errors(p, phi)
-    exact = p.b.side == 0
-    bounded = not exact.all()
+    exact = b.side == 0
     own = error[:, exact] - phi[:, -2:] @ p.common[exact].T
     out = np.empty(len(of))
-    for j, rows in groups(of):
-        c = components[j]
-        white = own[rows] @ c.errors.white.T
-        out[rows] = log_states(c.errors, own[rows], white) - 0.5 * np.einsum(
-            "ij,ij->i", white, white
-        )
-        if bounded:
-            out[rows] += log_ndtr(error[rows][:, ~exact] * c.bound).sum(axis=1)
+    for j in np.unique(of):
+        rows, e = np.flatnonzero(of == j), errors[j]
+        white = own[rows] @ e.white.T
+        out[rows] = log_states(e, own[rows], white) - 0.5 * np.einsum("ij,ij->i", white, white)
+        if not exact.all():
+            sd = np.sqrt(b.s**2 + b.q**2 + e.omega**2 * ~b.flat[b.family])
+            out[rows] += log_ndtr((error[rows] * (-b.side / sd))[:, ~exact]).sum(axis=1)
     return out
 
 

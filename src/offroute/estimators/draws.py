@@ -23,11 +23,12 @@ from offroute.estimators.components import (
     Component,
     Problem,
     build_component,
+    build_errors,
     exact_errors,
     groups,
     log_target,
 )
-from offroute.estimators.families import draw_states
+from offroute.estimators.families import FamilyErrors, draw_states
 from offroute.estimators.field import Draws, effective_draws
 from offroute.estimators.points import field_given_points
 from offroute.estimators.psis import pareto_smooth
@@ -90,10 +91,12 @@ class _State:
 
 @dataclass(frozen=True)
 class _Mixture:
-    """Components in use, the share of proposals of each, and all means and offsets in a table."""
+    """Components in use, their shares of the proposals, their means, offsets and errors."""
 
     p: Problem
     components: list[Component]
+    errors: list[FamilyErrors]
+    of_errors: IntArray
     share: FloatArray
     means: FloatArray
     offsets: FloatArray
@@ -126,7 +129,7 @@ def _log_ratio(
 ) -> FloatArray:
     """Log of the target over the component, up to the weight of the component, shape (k,)."""
     error = mix.offsets[of] - linear
-    target = log_target(mix.p, mix.components, of, mix.means[of] + deviation)
+    target = log_target(mix.p, mix.errors, mix.of_errors[of], mix.means[of] + deviation)
     return np.asarray(target + 0.5 * np.einsum("ij,ij->i", error, error))
 
 
@@ -155,18 +158,17 @@ def _slice_move(
     bar = power * s.ratio + along**2 @ narrow + np.log(rng.uniform(size=k))
     angle = rng.uniform(0.0, 2 * np.pi, k)
     low, high = angle - 2 * np.pi, angle.copy()
-    z, deviation, linear = s.z.copy(), s.deviation.copy(), s.linear.copy()
-    ratio, todo = s.ratio.copy(), np.arange(k)
-    for _ in range(_SHRINKS):
-        cos, sin = np.cos(angle[todo])[:, None], np.sin(angle[todo])[:, None]
-        trial = cos * s.deviation[todo] + sin * nu[todo]
-        trial_linear = cos * s.linear[todo] + sin * nu_linear[todo]
-        new = _log_ratio(mix, s.of[todo], trial, trial_linear)
-        part = (cos * along[todo] + sin * across[todo]) ** 2 @ narrow
-        good = power * new + part > bar[todo]
-        yes = todo[good]
-        deviation[yes], linear[yes], ratio[yes] = trial[good], trial_linear[good], new[good]
-        z[yes] = cos[good] * s.z[yes] + sin[good] * nu_z[yes]
+    # A draw that no angle suits stays where it is.
+    taken, ratio, todo = np.zeros(k), s.ratio.copy(), np.arange(k)
+    for shrink in range(_SHRINKS):
+        at = slice(None) if shrink == 0 else todo
+        cos, sin = np.cos(angle[at])[:, None], np.sin(angle[at])[:, None]
+        trial = cos * s.deviation[at] + sin * nu[at]
+        trial_linear = cos * s.linear[at] + sin * nu_linear[at]
+        new = _log_ratio(mix, s.of[at], trial, trial_linear)
+        part = (cos * along[at] + sin * across[at]) ** 2 @ narrow
+        good = power * new + part > bar[at]
+        taken[todo[good]], ratio[todo[good]] = angle[todo[good]], new[good]
         todo = todo[~good]
         if not len(todo):
             break
@@ -174,7 +176,15 @@ def _slice_move(
         low[todo[negative]] = angle[todo[negative]]
         high[todo[~negative]] = angle[todo[~negative]]
         angle[todo] = rng.uniform(low[todo], high[todo])
-    return _State(s.of, z, deviation, linear, ratio, s.ancestor)
+    cos, sin = np.cos(taken)[:, None], np.sin(taken)[:, None]
+    return _State(
+        of=s.of,
+        z=cos * s.z + sin * nu_z,
+        deviation=cos * s.deviation + sin * nu,
+        linear=cos * s.linear + sin * nu_linear,
+        ratio=ratio,
+        ancestor=s.ancestor,
+    )
 
 
 def _switch_move(mix: _Mixture, s: _State, power: float, rng: np.random.Generator) -> _State:
@@ -221,10 +231,18 @@ def _propose(p: Problem, n_proposals: int, rng: np.random.Generator) -> tuple[_M
     edges = np.floor(np.cumsum(share) * (n_proposals // _BLOCK) + rng.uniform())
     blocks = np.diff(edges, prepend=0.0).astype(np.int64)
     used = np.flatnonzero(blocks)
-    components = [build_component(p, int(j)) for j in used]
+    kinds = [(p.fit.omega[j], *p.certain[j]) for j in used]
+    first = {kind: int(j) for j, kind in reversed(list(zip(used, kinds, strict=True)))}
+    errors = [build_errors(p, j) for j in first.values()]
+    of_errors = np.array([list(first).index(kind) for kind in kinds], dtype=np.int64)
+    components = [
+        build_component(p, int(j), errors[k]) for j, k in zip(used, of_errors, strict=True)
+    ]
     mix = _Mixture(
         p=p,
         components=components,
+        errors=errors,
+        of_errors=of_errors,
         share=blocks[used] / blocks.sum(),
         means=np.array([c.mean for c in components]),
         offsets=np.array([c.offset for c in components]),
@@ -291,7 +309,7 @@ def draw(
         if move % 2:
             s = _switch_move(mix, s, power, rng)
     order = rng.permutation(n_draws)
-    draws = _expand(p, mix.components, s.of[order], mix.phi(s)[order], weeks, rng)
+    draws = _expand(mix, s.of[order], mix.phi(s)[order], weeks, rng)
     return draws, k_hat, log_norm, s.ancestor[order]
 
 
@@ -307,21 +325,21 @@ def _contrast(p: Problem) -> FloatArray:
 
 
 def _expand(
-    p: Problem,
-    components: list[Component],
+    mix: _Mixture,
     of: IntArray,
     phi: FloatArray,
     weeks: IntArray,
     rng: np.random.Generator,
 ) -> Draws:
     """Draw the field in the wanted weeks, and the states of the families, given the points."""
+    p = mix.p
     m, n_cells = len(p.points.week), len(p.features.unit)
     dates = np.unique(np.concatenate([weeks, p.points.week])).astype(np.int64)
     base = np.empty((len(of), len(p.features.group)))
     beta = np.empty_like(base)
     keep = np.searchsorted(dates, np.unique(weeks))
     walk = np.empty((*base.shape, len(keep)))
-    hyper = np.array([c.hyper for c in components])
+    hyper = np.array([c.hyper for c in mix.components])
     for pair in np.unique(hyper[:, [0, 2]], axis=0):
         rows = np.flatnonzero((hyper[of][:, [0, 2]] == pair).all(axis=1))
         if len(rows):
@@ -335,5 +353,6 @@ def _expand(
     state = np.empty((len(of), len(p.b.families)), dtype=np.int64)
     for j in np.unique(of):
         rows = np.flatnonzero(of == j)
-        state[rows] = draw_states(components[j].errors, own[rows], state.shape[1], rng)
+        e = mix.errors[mix.of_errors[j]]
+        state[rows] = draw_states(e, own[rows], state.shape[1], rng)
     return Draws(base, phi[:, m : m + n_cells], beta, walk, dates[keep], hyper[of], error, state)
