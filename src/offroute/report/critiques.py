@@ -20,6 +20,12 @@ _TOKENS = {
     "hosts": ("tokens",),
     "promotions": ("free", "before", "after"),
 }
+_SEGMENTS = (
+    "Segments of users (solo, start-up, enterprise): no table, since no source gives tokens by "
+    "segment. Token shares by segment are not identified; post-stratification by segment "
+    "(poststratify_share) is there for logs of your own and for published compositions of accounts "
+    "or spend."
+)
 _DUST, _SMALL, _LARGE = 1e-12, 0.01, 1000.0
 
 
@@ -125,7 +131,7 @@ def critiques_view(found: Critiques) -> RenderableType:
         ("strength", "left"),
         ("evidence", "left"),
     ):
-        view.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        view.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]  # a literal of rich
     for e in found.effects:
         view.add_row(
             e.critique,
@@ -179,7 +185,7 @@ def detail_view(tables: dict[str, pd.DataFrame]) -> RenderableType:
     Returns
     -------
     rich renderable
-        One table after another; tokens in trillions.
+        One table after another, tokens in trillions; then what no table can say.
     """
     parts: list[RenderableType] = []
     for name, frame in tables.items():
@@ -192,6 +198,8 @@ def detail_view(tables: dict[str, pd.DataFrame]) -> RenderableType:
         for _, row in frame.iterrows():
             view.add_row(*(_cell(row[c], tokens=c in tokens) for c in frame.columns))
         parts += [Text(name.capitalize(), style="bold"), view, ""]
+    if parts:
+        parts += [Text(_SEGMENTS, style="dim"), ""]
     return Group(*parts)
 
 
