@@ -148,9 +148,9 @@ def critiques_view(found: Critiques) -> RenderableType:
     ]
     if lost:
         lost = [Text("Says nothing here:", style="bold"), *lost, ""]
-    said = [
-        Text(f"{e.critique} {e.mechanism}: {e.note}", style="dim") for e in found.effects if e.note
-    ]
+    # Rows of the panel and of the market may share a note.
+    notes = dict.fromkeys(f"{e.critique} {e.mechanism}: {e.note}" for e in found.effects if e.note)
+    said = [Text(note, style="dim") for note in notes]
     return Group(
         Text(f"Critiques, week of {q.week}, population {q.population}", style="bold"),
         Text(f"({population(q.population).description})", style="dim"),
@@ -190,7 +190,7 @@ def detail_view(tables: dict[str, pd.DataFrame]) -> RenderableType:
     parts: list[RenderableType] = []
     for name, frame in tables.items():
         tokens = _TOKENS.get(name, ())
-        view = Table(box=None, pad_edge=False, header_style="bold")
+        view = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
         for column in frame.columns:
             numeric = pd.api.types.is_numeric_dtype(frame[column])
             title = f"{column} (T)" if column in tokens else str(column)
