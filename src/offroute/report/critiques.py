@@ -143,8 +143,11 @@ def critiques_view(found: Critiques) -> RenderableType:
             e.strength,
             evidence(e),
         )
+    reasons: dict[str, list[str]] = {}
+    for name, why in found.left_out:
+        reasons.setdefault(why, []).append(name)
     lost: list[RenderableType] = [
-        Text(f"{name}: {why}", style="dim") for name, why in found.left_out
+        Text(f"{', '.join(names)}: {why}", style="dim") for why, names in reasons.items()
     ]
     if lost:
         lost = [Text("Says nothing here:", style="bold"), *lost, ""]

@@ -110,12 +110,16 @@ def test_three_commands_print_the_same_bounds_of_a_self_hosted_population(tmp_pa
     for name in ("correct", "bounds"):
         assert f"[{low:.3g}, {high:.3g}]" in text[name]
     assert interval((ends[0], np.nan, ends[1])) in text["critiques"]
+    assert not {"C5 population", "C9 self-hosting"} & {
+        lost["mechanism"] for lost in document["critiques"][0]["left_out"]
+    }
 
 
 def test_what_says_nothing_is_listed_with_its_reason(real):
     """Without a fit, and in a week known by lab only."""
     bare = critiques(real.tables, Question("us-startups", WEEK), None, reason="no figure")
-    assert [why for _, why in bare.left_out] == ["no figure"] * len(CORRECTED)
+    # What has bounds is not said to say nothing.
+    assert bare.left_out == tuple((n, "no figure") for n in CORRECTED if n != "C5 population")
     assert {e.population for e in bare.effects} == {"panel", "us-startups"}
     late = critiques(real.tables, Question("us-startups", "2026-09-21"), None)
     lost = {name for name, _ in late.left_out}
@@ -160,7 +164,8 @@ def test_the_command_prints_and_writes_the_same(tmp_path):
     assert result.exit_code == 0, result.stderr
     text = " ".join(result.stdout.split())
     assert f"Critiques, week of {WEEK}, population outside-china-external-api" in text
-    assert "Says nothing here:" in text
+    _, _, lost = text.partition("Says nothing here:")
+    assert "C1 direct purchase, C2 tiers, C3 price-elastic selection" in lost
     for name in ("Coverage by lab", "Factors", "Units", "Hosts", "Second gateway", "Promotions"):
         assert name in text
     assert "Token shares by segment are not identified" in text

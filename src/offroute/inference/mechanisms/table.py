@@ -365,10 +365,11 @@ def critiques(
 
     for name, panel in (PANEL if fit else PANEL | BOUNDS).items():
         _ask(name, partial(panel, tables, question))
+    bounded = {f"{e.critique} {e.mechanism}" for e in effects}
     for name, corrected in CORRECTED.items():
-        if fit is None:
-            left_out.append((name, reason))
-        else:
+        if fit is not None:
             _ask(name, partial(corrected, tables, question, *fit))
+        elif name not in bounded:
+            left_out.append((name, reason))
     effects.sort(key=lambda e: int(e.critique[1:]))
     return Critiques(question, tuple(effects), tuple(left_out))
