@@ -101,7 +101,7 @@ def text_of(value: object, column: str) -> str:
             return f"{100 * value:.0f}{PERCENT}"
         if float(value).is_integer() and column in (*COUNTS, "refused", "rows"):
             return f"{value:.0f}"
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004 - where digits stop to help
     return str(value)
 
 

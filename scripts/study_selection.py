@@ -114,7 +114,7 @@ def overlap_rows(rng: np.random.Generator, psi: float) -> Iterator[Row]:
     """Yield the estimators on three lists, of which the first two have odds ratio psi."""
     odds = np.array([psi * 0.3 * 0.4, 0.3 * 0.6, 0.7 * 0.4, 0.7 * 0.6])
     pair = rng.choice(4, SIZE, p=odds / odds.sum())
-    listed = np.column_stack([pair < 2, pair % 2 == 0, rng.random(SIZE) < 0.3])  # noqa: PLR2004
+    listed = np.column_stack([pair < 2, pair % 2 == 0, rng.random(SIZE) < 0.3])  # noqa: PLR2004 - two of four cells each
     n1, n2 = int(listed[:, 0].sum()), int(listed[:, 1].sum())
     both = int((listed[:, 0] & listed[:, 1]).sum())
     two = chapman(n1, n2, both, level=LEVEL)

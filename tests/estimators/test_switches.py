@@ -1,6 +1,7 @@
 """Switches of the central model: all on, all off, and each alone."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from offroute.estimators.synthesis import synthesise
 from offroute.exceptions import UsageError
 from offroute.inference.mechanisms.counterfactual import china_over_us
 from offroute.inference.pipeline import correct, load_market
-from offroute.inference.shares import contest, share_table, volumes
+from offroute.inference.shares import contest, share_table, sum_classes, volumes
 
 WEEK = 3
 #: The covariance of the coefficients gets 1e-8 on its diagonal before it is factorised.
@@ -62,6 +63,24 @@ def test_any_mechanism_but_one_gives_a_whole_market(market, benchmarks, mechanis
     assert (v.Y >= v.X).all()
     share = v.Y / v.Y.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(share.sum(axis=1), 1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("size", range(len(SELECTION) + 1))
+def test_any_subset_of_selection_gives_a_coherent_market(market, benchmarks, size):
+    """All 64 sets that a split of the road refits; the empty one is the anchor week's panel."""
+    for on in combinations(SELECTION, size):
+        v = volumes(fit(market, benchmarks, {*EVIDENCE, *on}, market.anchor), market.anchor)
+        assert np.isfinite(v.Y).all(), on
+        assert (v.Y >= v.X).all(), on
+        for by in ("origin", "lab", "tier"):
+            Y = sum_classes(v, by)[2]
+            share = Y / Y.sum(axis=1, keepdims=True)
+            np.testing.assert_allclose(share.sum(axis=1), 1.0, rtol=1e-12, err_msg=str(on))
+            np.testing.assert_allclose(Y.sum(axis=1), v.Y.sum(axis=1), rtol=1e-12)
+        moved = np.abs(china_over_us(v, v.Y) - china_over_us(v, v.X)).max()
+        assert on or moved < JITTER
+        # These three move the ratio in any market; the others move it only with them.
+        assert moved > JITTER or not {"direct-purchase", "reverse-selection", "labs"} & {*on}, on
 
 
 def test_the_road_from_panel_to_market_starts_at_the_panel(market, benchmarks):

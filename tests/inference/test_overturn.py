@@ -21,6 +21,7 @@ from offroute.inference.overturn import (
     overturn,
 )
 from offroute.inference.pipeline import correct, load_market
+from offroute.inference.power_scaling import power_scaling
 from offroute.inference.scenarios import shifted
 from offroute.inference.shares import contest, volumes
 from offroute.measurement.audit import audit_weeks
@@ -101,7 +102,7 @@ def test_log_likelihood_and_priors_are_the_normal_densities(toy):
     fit = synthesise(market, b, n_draws=300, rng=1)
     sure = replace(fit, prior=replace(fit.prior, p_unreliable=0.0))
     found = log_likelihood(sure)
-    for j in (0, 123):
+    for j in np.flatnonzero((fit.draws.state == 0).all(axis=1))[[0, -1]]:
         S = error_covariance(fit.benchmarks, fit.prior, fit.draws.hyper[j : j + 1, 1])[0]
         exact = multivariate_normal(cov=S).logpdf(fit.draws.error[j])
         constant = 0.5 * len(b) * np.log(2 * np.pi)
@@ -115,6 +116,33 @@ def test_log_likelihood_and_priors_are_the_normal_densities(toy):
     # A level far from its prior mean is less likely: the more so, the farther.
     far = replace(fit.draws, base=3 * fit.draws.base)
     assert (log_priors(replace(fit, draws=far))["level"] < log_priors(fit)["level"]).all()
+
+
+def test_the_prior_of_the_level_is_the_slope_by_the_power_of_its_effects(toy):
+    """Effects with prior N(0, I / power), integrated out: the density of u, differentiated."""
+    market = toy.market()
+    fit = synthesise(market, toy.benchmarks(market, toy.rows), n_draws=300, rng=1)
+    f, step = fit.features, 1e-5
+    same = f.company[:, None] == f.company[None, :]
+    level = log_priors(fit)["level"]
+    for j in (0, 123):
+        tau = fit.draws.hyper[j, 0]
+
+        def log_density(power, tau=tau, u=fit.draws.base[j]):
+            K = f.fixed @ f.fixed.T / power + tau**2 * same
+            return multivariate_normal(cov=K, allow_singular=True).logpdf(u)
+
+        slope = (log_density(1 + step) - log_density(1 - step)) / (2 * step)
+        constant = 0.5 * f.fixed.shape[1]
+        expected = slope - constant - 0.5 * (tau / fit.prior.tau) ** 2
+        assert level[j] == pytest.approx(expected, abs=1e-5)
+
+
+def test_no_prior_is_in_conflict_with_the_figures(posterior, week):
+    """The spread of labs is no prior: with its density in, every population was in conflict."""
+    R, figures = log_ratio(week), log_likelihood(posterior)
+    for density in log_priors(posterior).values():
+        assert power_scaling(R, density, figures).diagnosis == ("none",)
 
 
 def test_mechanisms_lead_from_the_chart_to_the_corrected_ratio(posterior, week, audit):

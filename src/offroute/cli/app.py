@@ -29,7 +29,24 @@ Data = Annotated[
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write JSON here.")]
 Csv = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV here.")]
 
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
+]
+LatestWeek = Annotated[
+    str | None,
+    typer.Option(metavar="DAY", help="A day of the week; default: the latest full week."),
+]
 One = Annotated[str, typer.Option(help="Population.")]
+Several = Annotated[
+    list[str] | None,
+    typer.Option(help="Population; repeat for several. Default: the two external-api ones."),
+]
+Level = Annotated[float, typer.Option(help="Probability of the intervals.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the draws.")]
+
+DEFAULT_POPULATIONS = ("outside-china-external-api", "world-external-api")
+"""Both are always printed: the sign of the correction depends on the population."""
 
 WIDTH = 120
 """Columns of the output where it is not a terminal."""

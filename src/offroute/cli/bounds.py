@@ -1,14 +1,24 @@
 """Command `bounds`: what is known without a model."""
 
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
-import typer
 
 from offroute._checks import check_probability
-from offroute.cli.app import Csv, Data, Json, One, app, console, refusals
+from offroute.cli.app import (
+    Csv,
+    Data,
+    Json,
+    LatestWeek,
+    Level,
+    One,
+    Plot,
+    Seed,
+    app,
+    console,
+    refusals,
+)
 from offroute.data.snapshot import (
     load_crosswalk,
     load_daily,
@@ -19,7 +29,7 @@ from offroute.data.snapshot import (
     sidecar_of,
 )
 from offroute.inference.billing import billing_parts
-from offroute.inference.identification import survey_bounds
+from offroute.inference.identification import SELF_HOST, SOLD, survey_bounds
 from offroute.inference.identified_sets import (
     nested_table,
     self_hosting_break_even,
@@ -39,8 +49,6 @@ from offroute.report.figures_sensitivity import bounds_figure
 from offroute.report.files import frame_to_csv, frame_to_json, write_atomic
 from offroute.report.overturn import bounds_view
 
-SELF_HOST = "world-with-self-host"
-
 
 @app.command(
     epilog="Examples: `offroute bounds`, `offroute bounds --week 2026-06-01 --population "
@@ -50,17 +58,14 @@ SELF_HOST = "world-with-self-host"
 @refusals
 def bounds(  # numpydoc ignore=PR01
     *,
-    week: Annotated[str | None, typer.Option(metavar="DAY", help="A day of the week.")] = None,
+    week: LatestWeek = None,
     population: One = "world-external-api",
-    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    level: Level = 0.9,
+    seed: Seed = 0,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
-    plot_file: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
-    ] = None,
+    plot_file: Plot = None,
 ) -> None:
     """Bound the answer without a model, from no assumption to the posterior's point."""
     check_probability(level, name="level")
@@ -68,14 +73,18 @@ def bounds(  # numpydoc ignore=PR01
         check_plot(plot_file)
     market = load_market(data)
     day = latest_full_week(market) if week is None else week
-    index, monday = (
-        week_index(market, day),
-        pd.Timestamp(str(market.weeks[week_index(market, day)])),
-    )
+    index = week_index(market, day)
+    monday = pd.Timestamp(str(market.weeks[index]))
     ledger, models = load_ledger(data), load_models(data)
-    found = identify_population(population, week=day, market=market, data_dir=data)
+    sold = None
+    if population == SELF_HOST:
+        posterior = correct_population(SOLD, weeks=(day,), market=market, rng=seed, data_dir=data)
+        sold = volumes(posterior, index)
+    found = identify_population(
+        population, week=day, market=market, level=level, sold=sold, data_dir=data
+    )
     # What is sold through APIs is a part of what is used when self-hosting counts as well.
-    part_of = "world-external-api" if population == SELF_HOST else population
+    part_of = SOLD if population == SELF_HOST else population
     b = build_benchmarks(ledger, load_crosswalk(data), market, population=part_of)
     hidden = hidden_bounds(load_daily(data), load_roster(data), models, by="origin")
     panel = truncation_table(audit_weeks(load_usage(data), models), hidden, monday)
@@ -101,18 +110,15 @@ def bounds(  # numpydoc ignore=PR01
         f"points in their part of {part:.0%}, in [{interval[0]:.3g}, {interval[1]:.3g}] "
         f"({level:.0%}, Imbens and Manski)."
     )
-    for name, low, high in survey_bounds(ledger, population):
+    chained = found.bounds[-1:] if population == SELF_HOST else ()
+    for name, low, high in (*survey_bounds(ledger, population), *chained):
         extra.append((name, low, high))
         notes.append(f"China's share in [{low:.3g}, {high:.3g}] {name}.")
-    if population == SELF_HOST:
-        posterior = correct_population(
-            "world-external-api", weeks=(day,), market=market, rng=seed, data_dir=data
-        )
-        v = volumes(posterior, index)
-        h = np.quantile(self_hosting_break_even(v), [0.05, 0.5, 0.95])
-        R = log_ratio(v, against="US closed")
+    if sold is not None:
+        h = np.quantile(self_hosting_break_even(sold), [0.05, 0.5, 0.95])
+        R = log_ratio(sold, against="US closed")
         notes.append(
-            "Self-hosting can only add to open weights. From world-external-api: the ratio of "
+            f"Self-hosting can only add to open weights. From {SOLD}: the ratio of "
             f"China to closed US models is at least {np.exp(np.median(R)):.2f} (median), "
             f"P(China > US closed) at least {(R > 0).mean():.3f}; China leads all US models only "
             "if self-hosted tokens of Chinese open weights exceed "

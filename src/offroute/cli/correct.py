@@ -7,7 +7,20 @@ import pandas as pd
 import typer
 
 from offroute._checks import check_choice, check_probability
-from offroute.cli.app import Csv, Data, Json, app, console, refusals
+from offroute.cli.app import (
+    DEFAULT_POPULATIONS,
+    Csv,
+    Data,
+    Json,
+    LatestWeek,
+    Level,
+    Plot,
+    Seed,
+    Several,
+    app,
+    console,
+    refusals,
+)
 from offroute.data.snapshot import (
     load_usage,
     sidecar_of,
@@ -30,9 +43,6 @@ from offroute.report.correct import (
 from offroute.report.figures import check_plot, figure_bytes, shares_figure
 from offroute.report.files import frame_to_csv, write_atomic
 
-DEFAULT_POPULATIONS = ("outside-china-external-api", "world-external-api")
-"""Both are always printed: the sign of the correction depends on the population."""
-
 
 @app.command(
     epilog="Examples: `offroute correct`, `offroute correct --week 2026-06-01 --population "
@@ -42,27 +52,18 @@ DEFAULT_POPULATIONS = ("outside-china-external-api", "world-external-api")
 @refusals
 def correct(  # numpydoc ignore=PR01
     *,
-    week: Annotated[
-        str | None,
-        typer.Option(metavar="DAY", help="A day of the week; default: the latest full week."),
-    ] = None,
-    population: Annotated[
-        list[str] | None,
-        typer.Option(help="Population; repeat for several. Default: the two external-api ones."),
-    ] = None,
+    week: LatestWeek = None,
+    population: Several = None,
     by: Annotated[
         str, typer.Option(help="Partition: group, origin, weights, lab or tier.")
     ] = "group",
-    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
+    level: Level = 0.9,
     prior: Annotated[str, typer.Option(help="Prior: neutral or informed.")] = "neutral",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    seed: Seed = 0,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
-    plot_file: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
-    ] = None,
+    plot_file: Plot = None,
 ) -> None:
     """Correct the shares of one week for what the panel does not see (the main job)."""
     check_choice(prior, list(PRIORS), name="prior", error=UsageError)
@@ -77,7 +78,9 @@ def correct(  # numpydoc ignore=PR01
     day = latest_full_week(market) if week is None else week
     views, documents, tables = [], [], []
     for name in names:
-        found = identify_population(name, week=day, market=market, data_dir=data)
+        found = identify_population(
+            name, week=day, market=market, level=level, rng=seed, data_dir=data
+        )
         if not found.identified:
             views.append(unidentified_view(found, day))
             documents.append(unidentified_json(found, day))

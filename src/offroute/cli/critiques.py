@@ -7,8 +7,20 @@ import pandas as pd
 import typer
 
 from offroute._checks import check_probability
-from offroute.cli.app import Csv, Data, Json, app, console, refusals
-from offroute.cli.correct import DEFAULT_POPULATIONS
+from offroute.cli.app import (
+    DEFAULT_POPULATIONS,
+    Csv,
+    Data,
+    Json,
+    LatestWeek,
+    Level,
+    Plot,
+    Seed,
+    Several,
+    app,
+    console,
+    refusals,
+)
 from offroute.data.snapshot import sidecar_of
 from offroute.exceptions import UsageError
 from offroute.inference.pipeline import correct as correct_population
@@ -29,34 +41,24 @@ from offroute.report.files import frame_to_csv, write_atomic
 @refusals
 def critiques(  # numpydoc ignore=PR01
     *,
-    week: Annotated[
-        str | None,
-        typer.Option(metavar="DAY", help="A day of the week; default: the latest full week."),
-    ] = None,
-    population: Annotated[
-        list[str] | None,
-        typer.Option(help="Population; repeat for several. Default: the two external-api ones."),
-    ] = None,
-    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    week: LatestWeek = None,
+    population: Several = None,
+    level: Level = 0.9,
+    seed: Seed = 0,
     detail: Annotated[
         bool, typer.Option("--detail", help="Print the tables behind: labs, units, hosts ...")
     ] = False,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
-    plot_file: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
-    ] = None,
+    plot_file: Plot = None,
 ) -> None:
     """Tabulate each critique: mechanism, parameter, evidence, direction, effect and strength."""
-    # Only this command needs these.
-    from offroute.inference.mechanisms.detail import detail_tables  # noqa: PLC0415
-    from offroute.inference.mechanisms.effect import effects_frame  # noqa: PLC0415
-    from offroute.inference.mechanisms.table import Question, Tables  # noqa: PLC0415
-    from offroute.inference.mechanisms.table import critiques as ask  # noqa: PLC0415
-    from offroute.report.critiques import (  # noqa: PLC0415
+    from offroute.inference.mechanisms.detail import detail_tables  # noqa: PLC0415 - slow
+    from offroute.inference.mechanisms.effect import effects_frame  # noqa: PLC0415 - likewise
+    from offroute.inference.mechanisms.table import Question, Tables  # noqa: PLC0415 - likewise
+    from offroute.inference.mechanisms.table import critiques as ask  # noqa: PLC0415 - likewise
+    from offroute.report.critiques import (  # noqa: PLC0415 - likewise
         critiques_json,
         critiques_view,
         detail_view,
@@ -80,7 +82,9 @@ def critiques(  # numpydoc ignore=PR01
     monday = str(market.weeks[week_index(market, day)])
     tables, results, details = Tables(market, data), [], []
     for name in names:
-        identified = identify_population(name, week=day, market=market, data_dir=data)
+        identified = identify_population(
+            name, week=day, market=market, level=level, rng=seed, data_dir=data
+        )
         fit = None
         if identified.identified:
             posterior = correct_population(
@@ -89,7 +93,7 @@ def critiques(  # numpydoc ignore=PR01
             v = volumes(posterior, int(posterior.draws.weeks[0]))
             check_level(v, level)
             fit = posterior, v
-        question = Question(name, monday, level)
+        question = Question(name, monday, level, seed)
         results.append(ask(tables, question, fit, reason=identified.reason))
         details.append(detail_tables(tables, question, fit) if detail else {})
     frames = [effects_frame(r.effects).assign(asked=r.question.population) for r in results]

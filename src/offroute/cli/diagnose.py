@@ -7,7 +7,7 @@ import pandas as pd
 import typer
 
 from offroute._checks import check_probability
-from offroute.cli.app import Csv, Data, Json, One, app, console, refusals
+from offroute.cli.app import Csv, Data, Json, LatestWeek, Level, One, Seed, app, console, refusals
 from offroute.estimators.synthesis import synthesise
 from offroute.inference.diagnostics import (
     family_reliability,
@@ -33,14 +33,14 @@ from offroute.report.files import frame_to_csv, frame_to_json, write_atomic
 @refusals
 def diagnose(  # numpydoc ignore=PR01
     *,
-    week: Annotated[str | None, typer.Option(metavar="DAY", help="A day of the week.")] = None,
+    week: LatestWeek = None,
     population: One = "world-external-api",
     refit: Annotated[
         bool,
         typer.Option(help="Refit without each row whose weights are unreliable (up to a minute)."),
     ] = False,
-    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    level: Level = 0.9,
+    seed: Seed = 0,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,

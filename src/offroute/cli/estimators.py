@@ -1,14 +1,25 @@
 """Command `estimators`: all market estimators side by side."""
 
 from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
-import typer
 from rich.console import RenderableType
 
 from offroute._checks import check_probability
-from offroute.cli.app import Csv, Data, Json, app, console, refusals
+from offroute.cli.app import (
+    DEFAULT_POPULATIONS,
+    Csv,
+    Data,
+    Json,
+    LatestWeek,
+    Level,
+    Plot,
+    Seed,
+    Several,
+    app,
+    console,
+    refusals,
+)
 from offroute.data.snapshot import load_crosswalk, load_ledger, sidecar_of
 from offroute.inference.comparison import compare_estimators
 from offroute.inference.pipeline import identify_population, load_market
@@ -20,8 +31,6 @@ from offroute.report.figures import check_plot, figure_bytes
 from offroute.report.figures_sensitivity import estimators_figure
 from offroute.report.files import frame_to_csv, frame_to_json, write_atomic
 
-DEFAULT_POPULATIONS = ("outside-china-external-api", "world-external-api")
-
 
 @app.command(
     epilog="Examples: `offroute estimators`, `offroute estimators --week 2026-06-01 --population "
@@ -30,23 +39,14 @@ DEFAULT_POPULATIONS = ("outside-china-external-api", "world-external-api")
 @refusals
 def estimators(  # numpydoc ignore=PR01
     *,
-    week: Annotated[
-        str | None,
-        typer.Option(metavar="DAY", help="A day of the week; default: the latest full week."),
-    ] = None,
-    population: Annotated[
-        list[str] | None,
-        typer.Option(help="Population; repeat for several. Default: the two external-api ones."),
-    ] = None,
-    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    week: LatestWeek = None,
+    population: Several = None,
+    level: Level = 0.9,
+    seed: Seed = 0,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
-    plot_file: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
-    ] = None,
+    plot_file: Plot = None,
 ) -> None:
     """Compare the market estimators: what each believes of coverage, and what follows."""
     check_probability(level, name="level")
@@ -59,7 +59,9 @@ def estimators(  # numpydoc ignore=PR01
     views: list[RenderableType] = []
     tables = []
     for name in population or DEFAULT_POPULATIONS:
-        found = identify_population(name, week=day, market=market, data_dir=data)
+        found = identify_population(
+            name, week=day, market=market, level=level, rng=seed, data_dir=data
+        )
         if not found.identified:
             views.append(unidentified_view(found, day))
             continue

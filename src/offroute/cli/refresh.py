@@ -85,8 +85,8 @@ def refresh(  # numpydoc ignore=PR01
     key = "" if offline else read_key(os.environ.get(KEY_VARIABLE), key_file)
     choices = decisions or out.with_name(f"{out.name}-decisions.csv")
     read_decisions(choices)
-    from offroute.data.refresh import build_tables, monday_of  # noqa: PLC0415
-    from offroute.data.transport import Limits  # noqa: PLC0415
+    from offroute.data.refresh import build_tables, monday_of  # noqa: PLC0415 - needs an extra
+    from offroute.data.transport import Limits  # noqa: PLC0415 - needs an extra
 
     limits = Limits(attempts=retries, timeout=timeout, max_wait=max_wait)
     panel, second = _sessions(addresses, cache or _user_cache(), key, limits)
@@ -130,10 +130,10 @@ def _sessions(
     addresses: tuple[str, str], cache: Path, key: str, limits: "Limits"
 ) -> tuple["Session", "Session"]:
     """Return the sessions of panel and second gateway; only the first knows the key."""
-    from tqdm import tqdm  # noqa: PLC0415
+    from tqdm import tqdm  # noqa: PLC0415 - an extra
 
-    from offroute.data import gateway, openrouter  # noqa: PLC0415
-    from offroute.data.transport import Session  # noqa: PLC0415
+    from offroute.data import gateway, openrouter  # noqa: PLC0415 - needs an extra
+    from offroute.data.transport import Session  # noqa: PLC0415 - needs an extra
 
     def _notice(line: str) -> None:
         tqdm.write(line, file=sys.stderr)
@@ -147,9 +147,9 @@ def _sessions(
 
 def _pull(panel: "Session", second: "Session | None", first: date, again: int) -> None:
     """Ask the servers behind a progress bar."""
-    from tqdm import tqdm  # noqa: PLC0415
+    from tqdm import tqdm  # noqa: PLC0415 - an extra
 
-    from offroute.data.pull import pull_all  # noqa: PLC0415
+    from offroute.data.pull import pull_all  # noqa: PLC0415 - needs an extra
 
     with ExitStack() as stack:
         # None: no bar where standard error is no terminal.
@@ -165,7 +165,7 @@ def _pull(panel: "Session", second: "Session | None", first: date, again: int) -
 
 def _contents(found: "Refreshed", base: Path) -> dict[str, bytes]:
     """Return the files of the folder by name."""
-    from offroute.data.refresh import COPIED  # noqa: PLC0415
+    from offroute.data.refresh import COPIED  # noqa: PLC0415 - needs an extra
 
     files: dict[str, bytes] = {}
     for name, table in found.tables.items():

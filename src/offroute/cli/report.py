@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from offroute.cli.app import Data, app, console, refusals
+from offroute.cli.app import Data, Seed, app, console, refusals
 
 
 @app.command(epilog="Examples: `offroute report`, `offroute report -o page.html --week 2026-06-01`")
@@ -21,7 +21,7 @@ def report(  # numpydoc ignore=PR01
             metavar="DAY", help="A day of the week to open with; default: the latest full week."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    seed: Seed = 0,
     data: Data = None,
 ) -> None:
     """Write the interactive report: one file that makes no request and recomputes in the page."""

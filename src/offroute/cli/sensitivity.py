@@ -8,7 +8,19 @@ from rich.console import Console, Group
 from rich.progress import Progress
 
 from offroute._checks import check_probability
-from offroute.cli.app import Csv, Data, Json, One, app, console, refusals
+from offroute.cli.app import (
+    Csv,
+    Data,
+    Json,
+    LatestWeek,
+    Level,
+    One,
+    Plot,
+    Seed,
+    app,
+    console,
+    refusals,
+)
 from offroute.data.snapshot import load_models, load_usage, sidecar_of
 from offroute.inference.information import value_of_information
 from offroute.inference.mechanism_steps import mechanism_steps
@@ -34,18 +46,15 @@ from offroute.report.overturn import extrapolation, overturn_json, overturn_view
 @refusals
 def sensitivity(  # numpydoc ignore=PR01
     *,
-    week: Annotated[str | None, typer.Option(metavar="DAY", help="A day of the week.")] = None,
+    week: LatestWeek = None,
     population: One = "world-external-api",
     families: Annotated[bool, typer.Option(help="Leave out each family in turn as well.")] = True,
-    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    level: Level = 0.9,
+    seed: Seed = 0,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,
-    plot_file: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
-    ] = None,
+    plot_file: Plot = None,
 ) -> None:
     """Say what could overturn the answer: priors, common errors, families, mechanisms."""
     check_probability(level, name="level")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from offroute._checks import check_choice, check_probability
-from offroute.cli.app import Csv, Data, One, app, console, refusals
+from offroute.cli.app import Csv, Data, One, Plot, Seed, app, console, refusals
 from offroute.data.snapshot import sidecar_of
 from offroute.exceptions import UnknownPartition, UsageError
 from offroute.inference.paths import ratio_series, share_series
@@ -39,13 +39,10 @@ def series(  # numpydoc ignore=PR01
         str, typer.Option(help="With --by: tokens, or dollars at the panel's prices.")
     ] = "tokens",
     last: Annotated[int, typer.Option(min=1, help="Weeks to print.")] = 30,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    seed: Seed = 0,
     data: Data = None,
     csv_file: Csv = None,
-    plot_file: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw here: .png, .svg or .pdf."),
-    ] = None,
+    plot_file: Plot = None,
 ) -> None:
     """Follow China against the US week by week, with a simultaneous band and the crossing week."""
     if by is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from offroute._checks import check_choice, check_probability
-from offroute.cli.app import Csv, Data, Json, app, console, refusals
+from offroute.cli.app import Csv, Data, Json, Level, Seed, app, console, refusals
 from offroute.estimators.prior import PRIORS
 from offroute.exceptions import UsageError
 from offroute.inference.pipeline import load_market
@@ -28,8 +28,8 @@ def summary(  # numpydoc ignore=PR01
         typer.Option(metavar="DAY", help="A day of a week; repeat for several."),
     ] = None,
     prior: Annotated[str, typer.Option(help="Prior: neutral or informed.")] = "neutral",
-    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    level: Level = 0.9,
+    seed: Seed = 0,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,

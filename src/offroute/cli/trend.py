@@ -6,7 +6,7 @@ import pandas as pd
 import typer
 
 from offroute._checks import check_probability
-from offroute.cli.app import Csv, Data, Json, One, app, console, refusals
+from offroute.cli.app import Csv, Data, Json, LatestWeek, Level, One, Seed, app, console, refusals
 from offroute.inference.pipeline import correct as correct_population
 from offroute.inference.pipeline import load_market
 from offroute.inference.trends import check_window, trend_report
@@ -22,13 +22,13 @@ from offroute.report.trend import trend_frame, trend_view
 @refusals
 def trend(  # numpydoc ignore=PR01
     *,
-    week: Annotated[str | None, typer.Option(metavar="DAY", help="A day of the week.")] = None,
+    week: LatestWeek = None,
     since: Annotated[str, typer.Option(metavar="DAY", help="A day of the base week.")] = (
         "2026-01-05"
     ),
     population: One = "world-external-api",
-    level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    level: Level = 0.9,
+    seed: Seed = 0,
     data: Data = None,
     json_file: Json = None,
     csv_file: Csv = None,

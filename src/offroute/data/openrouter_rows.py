@@ -16,14 +16,14 @@ from offroute.exceptions import BadResponse, DuplicateKey, InvalidValue, SchemaE
 require_extra("client", ("pydantic", "pandera"), name="the client of the published data")
 
 import pandera.pandas as pa  # noqa: E402 - checked just above
-from pydantic import (  # noqa: E402
+from pydantic import (  # noqa: E402 - likewise
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
 )
-from pydantic_core import PydanticCustomError  # noqa: E402
+from pydantic_core import PydanticCustomError  # noqa: E402 - likewise
 
 LARGEST_TOKENS = 2**53
 """Larger counts lose digits where they become floating-point numbers."""

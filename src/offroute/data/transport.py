@@ -25,7 +25,7 @@ from offroute.exceptions import (
 require_extra("client", ("httpx", "stamina"), name="the client of the published data")
 
 import httpx  # noqa: E402 - checked just above
-import stamina  # noqa: E402
+import stamina  # noqa: E402 - likewise
 
 _LARGEST = 200 * 2**20
 _OK, _REQUEST_TIMEOUT, _UNAUTHORIZED, _FORBIDDEN, _TOO_MANY, _SERVER = 200, 408, 401, 403, 429, 500
@@ -268,7 +268,7 @@ def _exchange(
     def _note(event: str, info: dict[str, object]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             stream = info["return_value"]
-            sockets.append(stream.get_extra_info("socket"))  # type: ignore[attr-defined]
+            sockets.append(stream.get_extra_info("socket"))  # type: ignore[attr-defined]  # httpx types the value as object
 
     def _cut() -> None:
         expired.set()

@@ -58,7 +58,7 @@ def rake_table(seed: "ArrayLike", rows: "ArrayLike", columns: "ArrayLike") -> Fl
     check_finite(n, name="seed", minimum=0)
     check_finite(r, name="rows", minimum=0, strict=True)
     check_finite(c, name="columns", minimum=0, strict=True)
-    if n.ndim != 2 or r.shape[-1:] != n.shape[:1] or c.shape[-1:] != n.shape[1:]:  # noqa: PLR2004
+    if n.ndim != 2 or r.shape[-1:] != n.shape[:1] or c.shape[-1:] != n.shape[1:]:  # noqa: PLR2004 - a table has two axes
         raise InvalidValue(
             "seed",
             got=f"shape {n.shape} with {r.shape[-1:]} rows and {c.shape[-1:]} columns",

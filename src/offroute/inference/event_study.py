@@ -116,7 +116,7 @@ def event_study(
     (True, True)
     """
     level = check_probability(level, name="level")
-    if np.ndim(series) != 1 or np.ndim(controls) != 2 or len(series) != len(controls):  # noqa: PLR2004
+    if np.ndim(series) != 1 or np.ndim(controls) != 2 or len(series) != len(controls):  # noqa: PLR2004 - a table has two axes
         raise InvalidValue(
             "series and controls",
             got=f"shapes {np.shape(series)} and {np.shape(controls)}",

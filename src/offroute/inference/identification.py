@@ -10,6 +10,8 @@ from offroute.inference.identified_sets import us_customers
 from offroute.measurement.ledger import Benchmarks
 from offroute.measurement.market import Market
 
+#: The population that no figure of absolute size speaks of, and the one that it contains.
+SELF_HOST, SOLD = "world-with-self-host", "world-external-api"
 #: Log sd of a survey's share as a share of tokens: who answers, and spend against usage.
 _SURVEY_SD = 0.55
 _SDS = 1.645
@@ -37,7 +39,9 @@ class Identification:
     bounds: tuple[tuple[str, float, float], ...]
 
 
-def identify(b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame) -> Identification:
+def identify(
+    b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame, *, level: float = 0.95
+) -> Identification:
     """Say whether the benchmarks identify China against the US.
 
     Parameters
@@ -50,6 +54,8 @@ def identify(b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame) -> 
         Index of the week, for the bounds.
     ledger : pandas.DataFrame
         The ledger, for the part of the panel's customers that is in the US.
+    level : float
+        Probability of the interval that holds the error of that part.
 
     Returns
     -------
@@ -57,8 +63,8 @@ def identify(b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame) -> 
         A population needs at least one exact figure of absolute size about Chinese labs and one
         about US labs. For the two US populations the panel's margins give aggregation bounds
         (Duncan and Davis 1953, loosened by tokens of other origins), and a survey of the population
-        an interval if its shares hold for tokens within its error; self-hosted tokens are bounded
-        from below only.
+        an interval if its shares hold for tokens within its error. Without a fit nothing bounds
+        self-hosted tokens: see `offroute.inference.pipeline.identify_population`.
     """
     absolute = ~b.flat[b.family] & (b.side == 0)
     n_us, n_china = int((absolute & (b.origin > 0)).sum()), int((absolute & (b.origin < 0)).sum())
@@ -71,18 +77,21 @@ def identify(b: Benchmarks, market: Market, week: int, ledger: pd.DataFrame) -> 
     if b.population in ("us-startups", "us-enterprise"):
         part = billing_parts(ledger)["US"]
         total = float(market.X[week].sum() + market.stealth[week])
-        exact, interval = us_customers(share, part, rest=1 - float(x_cn + x_us) / total)
+        rest = 1 - float(x_cn + x_us) / total
+        exact, interval = us_customers(share, part, rest=rest, level=level)
         which = f"the panel's own US customers, {part:.0%} of its tokens ({BILLING_ROW})"
         bounds.append((f"for {which}", *exact))
         if interval != (0.0, 1.0):
-            bounds.append(("the same, with the error of that part, 95 % interval", *interval))
+            bounds.append(
+                (f"the same, with the error of that part, {100 * level:g} % interval", *interval)
+            )
     bounds += survey_bounds(ledger, b.population)
     missing = " and ".join(name for name, n in (("US", n_us), ("Chinese", n_china)) if not n)
     reason = f"no figure of absolute size about {missing} labs speaks of it ({len(b)} rows do)"
-    if b.population == "world-with-self-host":
+    if b.population == SELF_HOST:
         reason += (
             "; closed US models cannot be self-hosted, so that against them alone China's share is "
-            "at least that in world-external-api"
+            f"at least that in {SOLD}"
         )
     return Identification(b.population, False, reason, tuple(bounds))
 

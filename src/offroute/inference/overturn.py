@@ -200,7 +200,16 @@ def log_likelihood(posterior: Posterior) -> FloatArray:
 
 
 def log_priors(posterior: Posterior) -> dict[str, FloatArray]:
-    """Log prior density of parts of each draw.
+    r"""Log prior density of parts of each draw, as far as power-scaling needs it.
+
+    Levels of units are :math:`u = F z + v`, with standard normal effects z (common level, openness,
+    origin, groups) and a part of each lab, :math:`v \sim N(0, \tau^2 S)`. The prior is what stands
+    at the top, z and :math:`\tau`. How labs spread is the model: the power of that density, which
+    holds :math:`\tau` to the minus number of labs, would act as a pull on :math:`\tau`. Draws hold
+    u alone, and
+
+    .. math:: \frac{\partial}{\partial\alpha} \log \int p(u \mid z) p(z)^\alpha dz
+       \Big|_{\alpha=1} = E[\log p(z) \mid u].
 
     Parameters
     ----------
@@ -210,14 +219,18 @@ def log_priors(posterior: Posterior) -> dict[str, FloatArray]:
     Returns
     -------
     dict of str to ndarray, shape (k,)
-        ``level`` (effects of openness, origin and labs) and ``pass-through``.
+        ``level`` (that expectation, and the log density of :math:`\tau`) and ``pass-through``, each
+        up to a constant.
     """
     f, prior, draws = posterior.features, posterior.prior, posterior.draws
     level = np.empty(len(draws.base))
     for tau in np.unique(draws.hyper[:, 0]):
         of = np.flatnonzero(draws.hyper[:, 0] == tau)
-        level[of] = _normal(draws.base[of], company_kernel(f, np.array([tau]))[0])
-        level[of] -= 0.5 * (tau / prior.tau) ** 2
+        K = company_kernel(f, np.array([tau]))[0]
+        back = np.linalg.pinv(K, hermitian=True) @ f.fixed
+        spread = f.fixed.shape[1] - np.trace(f.fixed.T @ back)
+        square = ((draws.base[of] @ back) ** 2).sum(axis=1) + spread
+        level[of] = -0.5 * (square + (tau / prior.tau) ** 2)
     same = f.group[:, None] == f.group[None, :]
     B = prior.beta_sd**2 + prior.beta_group_sd**2 * same
     B = B + prior.beta_unit_sd**2 * np.eye(len(same))

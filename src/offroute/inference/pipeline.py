@@ -17,7 +17,9 @@ from offroute.estimators.prior import NEUTRAL, Prior
 from offroute.estimators.switches import switch
 from offroute.estimators.synthesis import Posterior, synthesise
 from offroute.exceptions import NotIdentified
-from offroute.inference.identification import Identification, identify
+from offroute.inference.identification import SELF_HOST, SOLD, Identification, identify
+from offroute.inference.mechanisms.self_hosting import chinese_part, with_any_self_run
+from offroute.inference.shares import Volumes, check_level, volumes
 from offroute.measurement.ledger import build_benchmarks, ledger_labs
 from offroute.measurement.market import Market, build_market, week_index
 from offroute.measurement.populations import population as population_of
@@ -51,9 +53,16 @@ def load_market(data_dir: Path | None = None) -> Market:
 
 
 def identify_population(
-    population: str, *, week: str, market: Market, data_dir: Path | None = None
+    population: str,
+    *,
+    week: str,
+    market: Market,
+    level: float = 0.9,
+    rng: RngLike = 0,
+    sold: Volumes | None = None,
+    data_dir: Path | None = None,
 ) -> Identification:
-    """Say whether the ledger of a folder identifies a population in a week.
+    """Say whether the ledger of a folder identifies a population in a week, and bound it if not.
 
     Parameters
     ----------
@@ -63,22 +72,40 @@ def identify_population(
         A day of the week, ISO.
     market : Market
         The panel.
+    level : float
+        Probability of the intervals among the bounds.
+    rng : int, Generator, SeedSequence or None
+        Randomness of the fit that bounds world-with-self-host.
+    sold : Volumes, optional
+        Volumes of world-external-api in the week, if they are at hand; fitted where they are
+        needed.
     data_dir : pathlib.Path, optional
         Folder of tables; the shipped snapshot by default.
 
     Returns
     -------
     Identification
-        Whether it is identified, why, and the bounds if not.
+        Whether it is identified, why, and the bounds if not: those of `identify`, and for
+        world-with-self-host those of `with_any_self_run` as the last.
 
     Raises
     ------
-    UnknownPopulation, UnknownWeek
-        If there is no such population or week.
+    UnknownPopulation, UnknownWeek, UsageError
+        If there is no such population or week, or there are too few draws for the level.
+    UnreliablePosterior
+        If that fit fails.
     """
-    ledger = load_ledger(data_dir)
+    ledger, index = load_ledger(data_dir), week_index(market, week)
     b = build_benchmarks(ledger, load_crosswalk(data_dir), market, population=population)
-    return identify(b, market, week_index(market, week), ledger)
+    found = identify(b, market, index, ledger, level=level)
+    if population != SELF_HOST or found.identified:
+        return found
+    if sold is None:
+        sold = volumes(
+            correct(SOLD, weeks=(week,), rng=rng, market=market, data_dir=data_dir), index
+        )
+    check_level(sold, level)
+    return with_any_self_run(found, sold, chinese_part(ledger), level=level)
 
 
 def correct(

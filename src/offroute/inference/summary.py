@@ -73,7 +73,9 @@ def answer_table(
     leads: list[dict[str, object]] = []
     unidentified = []
     for name in POPULATIONS:
-        found = identify_population(name, week=weeks[-1], market=market, data_dir=data_dir)
+        found = identify_population(
+            name, week=weeks[-1], market=market, level=level, rng=seed, data_dir=data_dir
+        )
         if not found.identified:
             unidentified.append(found)
             continue

@@ -20,6 +20,12 @@ _TOKENS = {
     "hosts": ("tokens",),
     "promotions": ("free", "before", "after"),
 }
+_SEGMENTS = (
+    "Segments of users (solo, start-up, enterprise): no table, since no source gives tokens by "
+    "segment. Token shares by segment are not identified; post-stratification by segment "
+    "(poststratify_share) is there for logs of your own and for published compositions of accounts "
+    "or spend."
+)
 _DUST, _SMALL, _LARGE = 1e-12, 0.01, 1000.0
 
 
@@ -125,7 +131,7 @@ def critiques_view(found: Critiques) -> RenderableType:
         ("strength", "left"),
         ("evidence", "left"),
     ):
-        view.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        view.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]  # a literal of rich
     for e in found.effects:
         view.add_row(
             e.critique,
@@ -137,14 +143,17 @@ def critiques_view(found: Critiques) -> RenderableType:
             e.strength,
             evidence(e),
         )
+    reasons: dict[str, list[str]] = {}
+    for name, why in found.left_out:
+        reasons.setdefault(why, []).append(name)
     lost: list[RenderableType] = [
-        Text(f"{name}: {why}", style="dim") for name, why in found.left_out
+        Text(f"{', '.join(names)}: {why}", style="dim") for why, names in reasons.items()
     ]
     if lost:
         lost = [Text("Says nothing here:", style="bold"), *lost, ""]
-    said = [
-        Text(f"{e.critique} {e.mechanism}: {e.note}", style="dim") for e in found.effects if e.note
-    ]
+    # Rows of the panel and of the market may share a note.
+    notes = dict.fromkeys(f"{e.critique} {e.mechanism}: {e.note}" for e in found.effects if e.note)
+    said = [Text(note, style="dim") for note in notes]
     return Group(
         Text(f"Critiques, week of {q.week}, population {q.population}", style="bold"),
         Text(f"({population(q.population).description})", style="dim"),
@@ -179,12 +188,12 @@ def detail_view(tables: dict[str, pd.DataFrame]) -> RenderableType:
     Returns
     -------
     rich renderable
-        One table after another; tokens in trillions.
+        One table after another, tokens in trillions; then what no table can say.
     """
     parts: list[RenderableType] = []
     for name, frame in tables.items():
         tokens = _TOKENS.get(name, ())
-        view = Table(box=None, pad_edge=False, header_style="bold")
+        view = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
         for column in frame.columns:
             numeric = pd.api.types.is_numeric_dtype(frame[column])
             title = f"{column} (T)" if column in tokens else str(column)
@@ -192,6 +201,8 @@ def detail_view(tables: dict[str, pd.DataFrame]) -> RenderableType:
         for _, row in frame.iterrows():
             view.add_row(*(_cell(row[c], tokens=c in tokens) for c in frame.columns))
         parts += [Text(name.capitalize(), style="bold"), view, ""]
+    if parts:
+        parts += [Text(_SEGMENTS, style="dim"), ""]
     return Group(*parts)
 
 

@@ -23,7 +23,7 @@ from offroute.exceptions import UsageError
 try:
     import fcntl
 except ImportError:  # pragma: no cover - no such locks on this system
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # stands for a module
 
 KEPT = 2
 """Versions that stay: the current one, and the one before for readers that are still in it."""

@@ -161,7 +161,7 @@ def nested_figure(nested: pd.DataFrame, *, source: str) -> "Figure":
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(nested, ["population", "assumption", "low", "high", "leads"], name="nested")
     names = list(dict.fromkeys(nested["population"]))

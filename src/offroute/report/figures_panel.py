@@ -40,7 +40,7 @@ def audit_figure(audit: pd.DataFrame, *, source: str) -> "Figure":
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, plain_log_axis, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, plain_log_axis, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["week_start", "top_china", "top_us", "ratio", "ratio_low", "ratio_high"]
     check_columns(audit, needed, name="audit")
@@ -115,7 +115,7 @@ def parts_figure(table: pd.DataFrame, *, title: str, subtitle: str, source: str)
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import INK, MUTED, RC, colours_of, source_line  # noqa: PLC0415
+    from offroute.report.style import INK, MUTED, RC, colours_of, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(table, ["week_start", "class", "share"], name="table")
     classes = list(dict.fromkeys(table["class"]))
@@ -196,7 +196,7 @@ def intervals_figure(
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(rows, ["label", "value", "low", "high", "kind"], name="rows")
     sections = rows["section"] if "section" in rows else pd.Series("", index=rows.index)
@@ -261,7 +261,7 @@ def _value_axis(
     ax: "Axes", rows: pd.DataFrame, *, line: float | None, log: bool, spec: str
 ) -> None:
     """Scale and ticks of the values."""
-    from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter  # noqa: PLC0415
+    from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter  # noqa: PLC0415 - it loads matplotlib
 
     from offroute.report.style import GRID  # noqa: PLC0415 - matplotlib is an extra
 

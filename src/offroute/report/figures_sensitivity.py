@@ -65,7 +65,7 @@ def estimators_figure(table: pd.DataFrame, *, source: str) -> "Figure":
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(
         table,
@@ -293,7 +293,7 @@ def bounds_figure(nested: pd.DataFrame, *, title: str, observed: float, source: 
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(nested, ["assumption", "low", "high", "leads", "note"], name="nested")
     low, high = _TICKS[0], _TICKS[-1]

@@ -50,7 +50,7 @@ def series_figure(
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import INK, MUTED, PANEL, RC, plain_log_axis, source_line  # noqa: PLC0415
+    from offroute.report.style import INK, MUTED, PANEL, RC, plain_log_axis, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(table, [*_BAND, "ratio"], name="table")
     with rc_context(RC):

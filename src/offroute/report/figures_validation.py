@@ -54,7 +54,7 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import CORRECTED, GRID, INK, MUTED, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import CORRECTED, GRID, INK, MUTED, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["kind", "world", "estimator", "quantity", "nominal", "measured", "markets", "se"]
     check_columns(table, [*needed, "too_low"], name="table")
@@ -145,7 +145,7 @@ def held_out_figure(table: pd.DataFrame, *, population: str, source: str) -> "Fi
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import COLOURS, CORRECTED, GRID, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, CORRECTED, GRID, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["kind", "population", "family", "lambda", "lambda_low", "lambda_high", "pit"]
     check_columns(table, needed, name="table")
@@ -216,7 +216,7 @@ def units_figure(units: pd.DataFrame, *, week: str, source: str) -> "Figure":
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["population", "week_start", "unit", "observed", "observed_low", "observed_high"]
     check_columns(units, [*needed, "ratio", "low", "high"], name="units")

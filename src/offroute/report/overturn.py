@@ -14,6 +14,14 @@ from offroute.inference.waterfall import Waterfall
 from offroute.measurement.populations import population
 from offroute.report.files import frame_to_records
 
+#: What a diagnosis of power-scaling means.
+_MEANS = {
+    "prior-data conflict": (
+        " (both move the answer: the figures pull it away from the prior, or neither is much "
+        "sharper than the other)"
+    ),
+    "strong prior or weak data": " (the prior moves the answer, the figures hardly do)",
+}
 _SETTLED = 1e-4
 _FAR = 1e4
 _FRESH_WEEKS = 4.0
@@ -158,7 +166,7 @@ def overturn_lines(found: Overturn, s_cm: float) -> list[str]:
         out.append(
             f"Power-scaling, prior of the {name}: sensitivity {power.prior[0]:.3f} to the prior, "
             f"{power.likelihood[0]:.3f} to the likelihood (from {THRESHOLD:g} on it counts); "
-            f"diagnosis: {power.diagnosis[0]}."
+            f"diagnosis: {power.diagnosis[0]}{_MEANS.get(power.diagnosis[0], '')}."
         )
     return out
 

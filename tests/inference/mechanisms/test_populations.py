@@ -23,6 +23,7 @@ from offroute.inference.mechanisms.crosswalk import (
 from offroute.inference.mechanisms.self_hosting import (
     chinese_part,
     self_hosting,
+    with_any_self_run,
     with_self_run,
 )
 from offroute.inference.shares import Volumes, volumes
@@ -104,14 +105,20 @@ def test_a_population_without_figures_has_bounds(tables):
 def test_self_run_tokens_keep_a_population_inside_its_chained_bounds(size, c, china):
     v = week(np.full(20, china), np.full(20, 50.0))
     found = Identification("world-with-self-host", False, "no figure", (("logic", 0.0, 1.0),))
-    more = self_hosting(v, (0.2, 0.6, 0.8)).effect
-    e = population_bounds(found, v, self_run=(v, more))
+    part = (0.2, 0.6, 0.8)
+    chained = with_any_self_run(found, v, part)
+    assert chained.bounds[0] == found.bounds[0]
+    e = population_bounds(chained, v, self_run=self_hosting(v, part).effect)
     R = with_self_run(v, c, np.full(20, size))[0]
     assert e.estimate[0] - 1e-9 <= R <= e.estimate[2] + 1e-9
     assert np.isfinite(e.effect[0])
     assert np.isfinite(e.effect[2])
     naive = float(china_over_us(v, v.X))
     assert e.estimate[0] == pytest.approx(naive + e.effect[0])
+    # Sharp: the ends are attained by none, or by self-run tokens alone.
+    ends = [china_over_us(v, v.Y)[0], *(np.log(x / (1 - x)) for x in (part[0], part[2]))]
+    assert e.estimate[0] == pytest.approx(min(ends))
+    assert e.estimate[2] == pytest.approx(max(ends))
 
 
 LABELS = pd.DataFrame(

@@ -78,18 +78,48 @@ def test_strength_follows_its_rule(real):
         critiques_rows(rows.iloc[:0].reindex(columns=[*effects_frame(real.found.effects), "asked"]))
 
 
-def test_a_self_hosted_population_has_finite_bounds(real):
-    found = critiques(real.tables, Question("world-with-self-host", WEEK), None)
-    five = next(e for e in found.effects if e.critique == "C5")
-    assert np.isfinite(five.effect[0])
-    assert np.isfinite(five.effect[2])
-    assert any(e.critique == "C9" for e in found.effects)
+def test_the_seed_reaches_the_fit_that_bounds_a_self_hosted_population(real):
+    def _ask(seed):
+        found = critiques(real.tables, Question("world-with-self-host", WEEK, seed=seed), None)
+        rows = effects_frame(e for e in found.effects if e.critique in {"C5", "C8", "C9"})
+        assert set(rows["critique"]) == {"C5", "C8", "C9"}
+        return rows
+
+    first, again, other = _ask(0), _ask(0), _ask(1)
+    pd.testing.assert_frame_equal(first, again)
+    assert np.isfinite(first[["low", "high"]]).all(axis=None)
+    changed = (first["low"] != other["low"]) | (first["high"] != other["high"])
+    assert changed.groupby(first["critique"]).any().all()
+
+
+def test_three_commands_print_the_same_bounds_of_a_self_hosted_population(tmp_path):
+    options = ["--population", "world-with-self-host", "--week", WEEK, "--seed", "3"]
+    files = {name: tmp_path / f"{name}.json" for name in ("correct", "bounds", "critiques")}
+    text, document = {}, {}
+    for name, file in files.items():
+        done = RUNNER.invoke(app, [name, *options, "--json", str(file)])
+        assert done.exit_code == 0, done.output
+        text[name], document[name] = " ".join(done.output.split()), json.loads(file.read_text())
+    name, low, high = document["correct"]["results"][0]["bounds"][-1]
+    assert "whatever their amount" in name
+    row = next(r for r in document["bounds"] if r["assumption"] == name)
+    assert (row["low"], row["high"]) == pytest.approx((low, high), rel=1e-12)
+    five = next(e for e in document["critiques"][0]["effects"] if e["critique"] == "C5")
+    ends = np.array([five["estimate_low"], five["estimate_high"]], dtype=float)
+    np.testing.assert_allclose(1 / (1 + np.exp(-ends)), [low, high], rtol=1e-9)
+    for name in ("correct", "bounds"):
+        assert f"[{low:.3g}, {high:.3g}]" in text[name]
+    assert interval((ends[0], np.nan, ends[1])) in text["critiques"]
+    assert not {"C5 population", "C9 self-hosting"} & {
+        lost["mechanism"] for lost in document["critiques"][0]["left_out"]
+    }
 
 
 def test_what_says_nothing_is_listed_with_its_reason(real):
     """Without a fit, and in a week known by lab only."""
     bare = critiques(real.tables, Question("us-startups", WEEK), None, reason="no figure")
-    assert [why for _, why in bare.left_out] == ["no figure"] * len(CORRECTED)
+    # What has bounds is not said to say nothing.
+    assert bare.left_out == tuple((n, "no figure") for n in CORRECTED if n != "C5 population")
     assert {e.population for e in bare.effects} == {"panel", "us-startups"}
     late = critiques(real.tables, Question("us-startups", "2026-09-21"), None)
     lost = {name for name, _ in late.left_out}
@@ -134,9 +164,11 @@ def test_the_command_prints_and_writes_the_same(tmp_path):
     assert result.exit_code == 0, result.stderr
     text = " ".join(result.stdout.split())
     assert f"Critiques, week of {WEEK}, population outside-china-external-api" in text
-    assert "Says nothing here:" in text
+    _, _, lost = text.partition("Says nothing here:")
+    assert "C1 direct purchase, C2 tiers, C3 price-elastic selection" in lost
     for name in ("Coverage by lab", "Factors", "Units", "Hosts", "Second gateway", "Promotions"):
         assert name in text
+    assert "Token shares by segment are not identified" in text
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     frame, documents = pd.read_csv(files[0]), json.loads(files[1].read_text())
     assert [d["population"] for d in documents] == ["outside-china-external-api", "us-startups"]

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
 from offroute._checks import check_columns
 from offroute._typing import FloatArray
@@ -85,10 +86,10 @@ def population_bounds(
     v: Volumes,
     *,
     place: Effect | None = None,
-    self_run: tuple[Volumes, Effect] | None = None,
+    self_run: Effect | None = None,
     level: float = 0.9,
 ) -> Effect:
-    r"""Bound the correction of a population that no figure identifies.
+    """Bound the correction of a population that no figure identifies.
 
     Parameters
     ----------
@@ -98,9 +99,10 @@ def population_bounds(
         The panel's week.
     place : Effect, optional
         Bounds from the place of the panel's buyers, where the population is a place.
-    self_run : tuple of (Volumes, Effect), optional
-        Corrected volumes of an identified part of the population, and the bounds of what self-run
-        tokens add to it, as of `offroute.inference.mechanisms.self_hosting.self_hosting`.
+    self_run : Effect, optional
+        What self-run tokens add to an identified part of the population, as of
+        `offroute.inference.mechanisms.self_hosting.self_hosting`; the last bounds of `found` must
+        then be those of `offroute.inference.mechanisms.self_hosting.with_any_self_run`.
     level : float
         Level of the interval of the identified part; other bounds hold surely.
 
@@ -115,12 +117,6 @@ def population_bounds(
     ------
     InvalidValue
         If the population is identified.
-
-    Notes
-    -----
-    With self-run tokens the log ratio lies between that of the identified part, R, and that of the
-    self-run tokens alone, :math:`\log c/(1-c)`: the ends are the outer ones of the interval of R
-    and of the stated range of c.
     """
     if found.identified:
         raise InvalidValue(
@@ -137,12 +133,10 @@ def population_bounds(
         ends, evidence = (place.effect[0], place.effect[2]), place.evidence
         said = "Bounds are of the panel's own buyers."
     elif self_run is not None:
-        part, more = self_run
-        low, _, high = triple(china_over_us(part, part.Y) - naive, level)
-        odds = np.log(np.array(more.estimate)) - np.log1p(-np.array(more.estimate)) - naive
-        ends = min(low, float(odds[0])), max(high, float(odds[2]))
-        evidence = more.evidence
-        said = f"Bounds are those of {part.population} with any amount of self-run tokens."
+        assumption, low, high = found.bounds[-1]
+        ends = float(logit(low)) - naive, float(logit(high)) - naive
+        evidence = self_run.evidence
+        said = f"Bounds hold {assumption}."
     return Effect(
         critique="C5",
         mechanism="population",

@@ -69,7 +69,7 @@ def detail_tables(
                 week=q.week,
                 price_sd=prices.sd,
                 n_draws=len(fit[1].Y),
-                rng=0,
+                rng=q.seed,
             )
             out["units"] = shares_by_unit(fit[1], in_units, level=q.level)
     if not (tables.usage.loc[tables.usage["week_start"] == q.week, "basis"] == "lab").any():

@@ -6,19 +6,21 @@ With H self-run tokens a week, a part c of those of Chinese and US weights being
    R(0) = R, \quad R(\infty) = \log\frac{c}{1-c}, \qquad
    H^* = \frac{Y_{US} - Y_{CN}}{2c - 1} .
 
-No figure gives H: the ledger has downloads, revenue and surveys. Downloads give c, badly; H is left
-free, so that the effect has bounds only, and :math:`H^*` says how large H must be for China to
-lead.
+Whatever H is, R(H) lies between its two ends. No figure gives H: the ledger has downloads, revenue
+and surveys. Downloads give c, badly; H is left free, so that the effect has bounds only, and
+:math:`H^*` says how large H must be for China to lead.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from offroute._checks import check_columns, check_finite
 from offroute._typing import FloatArray
 from offroute.exceptions import InvalidValue, SchemaError
+from offroute.inference.identification import Identification
 from offroute.inference.mechanisms.counterfactual import china_over_us, triple
 from offroute.inference.mechanisms.effect import Effect
 from offroute.inference.shares import Volumes
@@ -122,6 +124,61 @@ def _sides(v: Volumes) -> tuple[FloatArray, FloatArray]:
     return v.Y[:, origin == "China"].sum(axis=1), v.Y[:, origin == "US"].sum(axis=1)
 
 
+def with_any_self_run(
+    found: Identification, v: Volumes, part: tuple[float, float, float], *, level: float = 0.9
+) -> Identification:
+    r"""Add the bounds that hold for any amount of self-run tokens to those of a population.
+
+    .. math:: \min\Bigl(R_l, \log\frac{c_l}{1 - c_l}\Bigr) \le R(H) \le
+       \max\Bigl(R_h, \log\frac{c_h}{1 - c_h}\Bigr), \qquad H \ge 0
+
+    Parameters
+    ----------
+    found : Identification
+        Of the population with self-run tokens.
+    v : Volumes
+        Corrected volumes of the population without them.
+    part : tuple of float
+        Low, middle and high of the Chinese part of self-run tokens, as of `chinese_part`.
+    level : float
+        Probability of the interval of R.
+
+    Returns
+    -------
+    Identification
+        With one more row of bounds, on China's share.
+
+    Raises
+    ------
+    InvalidValue
+        If the parts are not ordered inside (0, 1).
+
+    Notes
+    -----
+    Assumes that R lies in its interval and the Chinese part in its range, which is a judgement;
+    nothing is assumed of the amount.
+    """
+    _check_part(part)
+    low, _, high = triple(china_over_us(v, v.Y), level)
+    ends = min(low, float(logit(part[0]))), max(high, float(logit(part[2])))
+    name = (
+        f"if {part[0]:.0%} to {part[2]:.0%} of self-run tokens are Chinese, whatever their amount, "
+        f"on top of {v.population} ({100 * level:g} % interval)"
+    )
+    row = (name, float(expit(ends[0])), float(expit(ends[1])))
+    return replace(found, bounds=(*found.bounds, row))
+
+
+def _check_part(part: tuple[float, float, float]) -> None:
+    if not 0 < part[0] <= part[1] <= part[2] < 1:
+        raise InvalidValue(
+            "part",
+            got=part,
+            rule="must be low, middle and high inside (0, 1)",
+            next_step="Use chinese_part, or state a range of your own.",
+        )
+
+
 def self_hosting(
     v: Volumes,
     part: tuple[float, float, float],
@@ -160,16 +217,10 @@ def self_hosting(
     populations already: counting them here would count them twice.
     """
     check_finite(multiples, name="multiples", minimum=0)
-    if not 0 < part[0] <= part[1] <= part[2] < 1:
-        raise InvalidValue(
-            "part",
-            got=part,
-            rule="must be low, middle and high inside (0, 1)",
-            next_step="Use chinese_part, or state a range of your own.",
-        )
+    _check_part(part)
     R = china_over_us(v, v.Y)
     low_R, _, high_R = triple(R, level)
-    limit = np.log(np.array(part)) - np.log1p(-np.array(part))
+    limit = logit(part)
     bounds = (min(0.0, float(limit[0] - high_R)), max(0.0, float(limit[2] - low_R)))
     understated = limit[0] > high_R
     china, us = _sides(v)

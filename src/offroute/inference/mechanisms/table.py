@@ -1,11 +1,12 @@
 """All critiques as one table: each mechanism's effect on China against the United States.
 
-`PANEL` and `CORRECTED` are the lists of mechanisms; to add one is to add a function to a list.
+`PANEL`, `BOUNDS` and `CORRECTED` are the lists of mechanisms; to add one is to add a function to a
+list.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ import pandas as pd
 from offroute.data import snapshot, snapshot_detail
 from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import NotIdentified
+from offroute.inference.identification import SELF_HOST, SOLD
 from offroute.inference.mechanisms.concentration import app_concentration, one_app, one_model
 from offroute.inference.mechanisms.counterfactual import panel_volumes
 from offroute.inference.mechanisms.coverage import direct_purchase
@@ -44,8 +46,6 @@ from offroute.measurement.market import Market
 from offroute.measurement.truncation import hidden_bounds
 
 _DRAWS = 2000
-#: The population that no figure identifies and that C9 bounds.
-SELF_HOST = "world-with-self-host"
 _UNIT_EVIDENCE = {
     "dollars": ("prices", "composition", "gateway"),
     "output tokens": ("composition",),
@@ -138,11 +138,15 @@ class Question:
         Monday of the week, ISO.
     level : float
         Probability of the intervals.
+    seed : int
+        Seed of what is drawn besides the fit: units, and the fit that bounds
+        world-with-self-host.
     """
 
     population: str
     week: str
     level: float = 0.9
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -224,7 +228,7 @@ def _group(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effect]
 def _in_units(t: Tables, q: Question, v: Volumes, n_draws: int) -> Iterable[Effect]:
     price_sd = check_prices(t.market, t.gateway, week=q.week).sd
     factors = unit_factors(
-        t.market, t.composition, week=q.week, price_sd=price_sd, n_draws=n_draws, rng=0
+        t.market, t.composition, week=q.week, price_sd=price_sd, n_draws=n_draws, rng=q.seed
     )
     for unit in UNITS[1:]:
         yield unit_effect(v, factors, unit, evidence=_UNIT_EVIDENCE[unit], level=q.level)
@@ -252,20 +256,19 @@ def _nesting(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effec
 
 
 def _bounds(t: Tables, q: Question) -> Iterable[Effect]:
-    found = identify_population(q.population, week=q.week, market=t.market, data_dir=t.folder)
-    if not found.identified:
-        place = next(iter(_places(t, q)), None) if q.population.startswith("us-") else None
-        v, chained = panel_volumes(t.market, q.week), None
-        if q.population == SELF_HOST:
-            # The population is world-external-api and what its users run on top.
-            posterior = correct(
-                "world-external-api", weeks=(q.week,), market=t.market, data_dir=t.folder
-            )
-            part = volumes(posterior, int(posterior.draws.weeks[0]))
-            more = self_hosting(part, chinese_part(t.ledger), level=q.level).effect
-            chained = part, more
-            yield more
-        yield population_bounds(found, v, place=place, self_run=chained, level=q.level)
+    sold = more = None
+    if q.population == SELF_HOST:
+        # The population is what is sold and what its users run on top.
+        posterior = correct(SOLD, weeks=(q.week,), rng=q.seed, market=t.market, data_dir=t.folder)
+        sold = volumes(posterior, int(posterior.draws.weeks[0]))
+        more = self_hosting(sold, chinese_part(t.ledger), level=q.level).effect
+        yield more
+    found = identify_population(
+        q.population, week=q.week, market=t.market, level=q.level, sold=sold, data_dir=t.folder
+    )
+    place = next(iter(_places(t, q)), None) if q.population.startswith("us-") else None
+    v = panel_volumes(t.market, q.week)
+    yield population_bounds(found, v, place=place, self_run=more, level=q.level)
 
 
 def _gateway(t: Tables, q: Question) -> Iterable[Effect]:
@@ -291,7 +294,6 @@ def _self_run(t: Tables, q: Question, p: Posterior, v: Volumes) -> Iterable[Effe
 #: Mechanisms that the panel and the tables about it decide.
 PANEL: dict[str, Panel] = {
     "C2 place of the buyers": _places,
-    "C5 population without figures": _bounds,
     "C6 hosts": _hosts,
     "C7 groups of labs": _groups,
     "C8 units on the panel": _panel_units,
@@ -304,6 +306,8 @@ PANEL: dict[str, Panel] = {
     "C13 second gateway": _gateway,
     "C14 restated weeks": _vintages,
 }
+#: Mechanisms that bound what no figure identifies.
+BOUNDS: dict[str, Panel] = {"C5 population without figures": _bounds}
 #: Mechanisms that need the corrected volumes of the population.
 CORRECTED: dict[str, Corrected] = {
     "C1 direct purchase": _direct,
@@ -359,12 +363,13 @@ def critiques(
         except NotIdentified as error:
             left_out.append((name, f"{error.rule}; got {error.got}"))
 
-    for name, panel in PANEL.items():
-        _ask(name, lambda panel=panel: panel(tables, question))  # type: ignore[misc]
+    for name, panel in (PANEL if fit else PANEL | BOUNDS).items():
+        _ask(name, partial(panel, tables, question))
+    bounded = {f"{e.critique} {e.mechanism}" for e in effects}
     for name, corrected in CORRECTED.items():
-        if fit is None:
+        if fit is not None:
+            _ask(name, partial(corrected, tables, question, *fit))
+        elif name not in bounded:
             left_out.append((name, reason))
-        else:
-            _ask(name, lambda corrected=corrected: corrected(tables, question, *fit))  # type: ignore[misc]
     effects.sort(key=lambda e: int(e.critique[1:]))
     return Critiques(question, tuple(effects), tuple(left_out))

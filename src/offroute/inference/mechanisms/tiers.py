@@ -47,7 +47,7 @@ def tier_mix(v: Volumes, *, level: float = 0.9) -> pd.DataFrame:
     D = v.Y - v.X
     for member in _nests(v):
         lab, weights = v.labels["lab"].iloc[member[0]], v.labels["weights"].iloc[member[0]]
-        if len(set(v.labels["tier"].iloc[member])) < 2 or not v.X[member].sum() > 0:  # noqa: PLR2004
+        if len(set(v.labels["tier"].iloc[member])) < 2 or not v.X[member].sum() > 0:  # noqa: PLR2004 - a mix needs two
             continue
         total = D[:, member].sum(axis=1)
         for tier in sorted(set(v.labels["tier"].iloc[member])):
