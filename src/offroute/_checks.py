@@ -47,10 +47,13 @@ def check_columns(frame: "pd.DataFrame", required: Iterable[str], *, name: str) 
 
 
 def check_header(names: Iterable[str], *, name: str) -> None:
-    """Raise SchemaError if a name occurs twice, be it in another case; empty ones do not count."""
+    """Raise SchemaError if a name occurs twice, whatever its case and the blanks around it.
+
+    Empty names do not count.
+    """
     seen: dict[str, list[str]] = {}
     for column in names:
-        seen.setdefault(column.casefold(), []).append(column)
+        seen.setdefault(column.strip().casefold(), []).append(column)
     repeated = [c for alike, cs in seen.items() if alike and len(cs) > 1 for c in dict.fromkeys(cs)]
     if repeated:
         raise SchemaError(

@@ -137,19 +137,19 @@ def _check_headers(duckdb: Any, paths: Sequence[str | Path]) -> None:  # noqa: A
     files = [file for rows in found for (file,) in rows]
     if not files:
         return
-    delimiter, quote, escape, skip, has_header, width = duckdb.execute(
-        "SELECT Delimiter, nullif(Quote, '(empty)'), nullif(Escape, '(empty)'), SkipRows, "
-        "HasHeader, len(Columns) FROM sniff_csv(?)",
+    *marks, skip, has_header, width = duckdb.execute(
+        "SELECT Delimiter, Quote, Escape, Comment, SkipRows, HasHeader, len(Columns) "
+        "FROM sniff_csv(?)",
         [files[0]],
     ).fetchone()
     if not has_header:
         return
-    options = [delimiter, quote or "", escape or "", skip]
+    options = [*("" if mark == "(empty)" else mark for mark in marks), skip]
     columns = {f"column{i}": "VARCHAR" for i in range(width)}
     for file in files:
         first = duckdb.execute(
             "SELECT * FROM read_csv(?, auto_detect = false, header = false, delim = ?, quote = ?, "
-            "escape = ?, skip = ?, columns = ?) LIMIT 1",
+            "escape = ?, comment = ?, skip = ?, columns = ?) LIMIT 1",
             [file, *options, columns],
         ).fetchone()
         check_header([name or "" for name in first or ()], name=f"file '{file}'")
