@@ -104,7 +104,9 @@ slow: $(TEST_STAMP)  ## The tests marked slow, then the long studies; they resum
 	$(BIN)/pytest -m slow
 	$(BIN)/python scripts/study_coverage.py --output studies/coverage.csv
 	$(BIN)/python scripts/study_sbc.py --output studies/sbc.csv
+	$(BIN)/python scripts/study_mechanisms.py --output studies/mechanisms.csv
 	$(BIN)/python scripts/study_unit_logs.py
+	$(BIN)/python scripts/study_intervals.py
 	$(BIN)/python scripts/study_selection.py
 	$(BIN)/python scripts/study_weights.py
 	$(BIN)/python scripts/study_evidence.py

@@ -1,15 +1,17 @@
 """Coverage of the selection models and of the overlap estimators on simulated logs and lists.
 
-Run: python scripts/study_selection.py [--replicates 500] [--tables selection overlap]
+Run: python scripts/study_selection.py [--replicates 500] [--tables selection overlap] [--work DIR]
 Writes studies/selection_coverage.csv and studies/overlap_coverage.csv with a sidecar each. Every
-replicate has its own spawned seed, so that the tables do not depend on the order of the runs.
+replicate has its own spawned seed, so that the tables do not depend on the order of the runs;
+replicates done are kept in DIR, from which an interrupted run continues.
 """
 
 import argparse
 import json
+import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import version
@@ -20,6 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from offroute._parallel import write_once
 from offroute._random import spawn_seeds
 from offroute.estimators.exclusion import exclusion_dial, population_mean
 from offroute.estimators.loglinear import loglinear
@@ -32,6 +35,7 @@ from offroute.exceptions import DataError
 STUDIES = Path(__file__).parent.parent / "studies"
 SEED = 20261127
 LEVEL = 0.9
+BATCH = 25
 UNITS, SIZE = 1500, 2000
 RHO = 0.6
 #: Selection worlds: what holds of the model's assumptions.
@@ -43,6 +47,7 @@ WORLDS: dict[str, dict[str, Any]] = {
 }
 TABLES = ("selection", "overlap")
 Row = tuple[str, float, float, float, float]
+World = Callable[[np.random.Generator], Iterator[Row]]
 
 
 def draw_logs(
@@ -157,16 +162,23 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
-def run(
-    worlds: dict[str, Callable[[np.random.Generator], Iterator[Row]]], count: int
-) -> pd.DataFrame:
-    """Run all worlds."""
-    columns = ["estimator", "truth", "estimate", "low", "high"]
+def replicates(rows: World, seeds: Sequence[np.random.SeedSequence]) -> pd.DataFrame:
+    """Return the rows of one replicate per seed."""
+    found = [row for seed in seeds for row in rows(np.random.default_rng(seed))]
+    return pd.DataFrame(found, columns=["estimator", "truth", "estimate", "low", "high"])
+
+
+def run(worlds: dict[str, World], count: int, work: Path) -> pd.DataFrame:
+    """Run all worlds, continuing what `work` holds."""
+    seeds = spawn_seeds(SEED, count)
+    work.mkdir(parents=True, exist_ok=True)
     parts = []
     for name, rows in worlds.items():
-        for seed in spawn_seeds(SEED, count):
-            block = pd.DataFrame(list(rows(np.random.default_rng(seed))), columns=columns)
-            parts.append(block.assign(world=name))
+        for start in range(0, count, BATCH):
+            stop = min(start + BATCH, count)
+            file = work / f"{re.sub('[^a-z0-9]+', '-', name)}-{start}-{stop}.csv"
+            write_once(file, partial(replicates, rows, seeds[start:stop]))
+            parts.append(pd.read_csv(file).assign(world=name))
         print(name, flush=True)
     return summarise(pd.concat(parts, ignore_index=True))
 
@@ -175,6 +187,7 @@ def main() -> None:
     """Run the study and write its tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replicates", type=int, default=500)
+    parser.add_argument("--work", type=Path, default=Path("build/study_selection"))
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     options = parser.parse_args()
     count = options.replicates
@@ -189,7 +202,7 @@ def main() -> None:
     ):
         if stem.removesuffix("_coverage") not in options.tables:
             continue
-        table = run(worlds, count)
+        table = run(worlds, count, options.work)
         table.to_csv(STUDIES / f"{stem}.csv", index=False, float_format="%.4f")
         note = {
             "about": f"Coverage of nominal {LEVEL:.0%} intervals: {about}",

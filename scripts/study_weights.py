@@ -1,7 +1,8 @@
 """Coverage of soft and generalized calibration and of replicates on simulated logs.
 
-Run: python scripts/study_weights.py [--replicates 200]
-Writes studies/weights_coverage.csv with a sidecar. Every replicate has its own spawned seed.
+Run: python scripts/study_weights.py [--replicates 200] [--work DIR]
+Writes studies/weights_coverage.csv with a sidecar. Every replicate has its own spawned seed;
+replicates done are kept in DIR, from which an interrupted run continues.
 """
 
 import argparse
@@ -12,12 +13,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_selection import LEVEL, SEED, STUDIES, Row, summarise
+from study_selection import LEVEL, SEED, STUDIES, Row, World, run
 
-from offroute._random import spawn_seeds
 from offroute.estimators.calibrate import calibrate, entropy_balance
 from offroute.estimators.estimands import mean, share
 from offroute.estimators.expansion import expansion
@@ -128,7 +129,7 @@ def clustered(rng: np.random.Generator) -> Iterator[Row]:
             yield row(f"{what}: {name}", truth, make)
 
 
-WORLDS: dict[str, Callable[[np.random.Generator], Iterator[Row]]] = {
+WORLDS: dict[str, World] = {
     f"totals with an error of {TOTAL_SD:.0%}": doubtful_totals,
     "entry by outcome, x predicts it": partial(entry_by_outcome, noise=0.5),
     "entry by outcome, x hardly predicts it": partial(entry_by_outcome, noise=2.0),
@@ -140,15 +141,9 @@ def main() -> None:
     """Run the study and write its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replicates", type=int, default=200)
-    count = parser.parse_args().replicates
-    columns = ["estimator", "truth", "estimate", "low", "high"]
-    parts = []
-    for name, rows in WORLDS.items():
-        for seed in spawn_seeds(SEED, count):
-            block = pd.DataFrame(list(rows(np.random.default_rng(seed))), columns=columns)
-            parts.append(block.assign(world=name))
-        print(name, flush=True)
-    table = summarise(pd.concat(parts, ignore_index=True))
+    parser.add_argument("--work", type=Path, default=Path("build/study_weights"))
+    options = parser.parse_args()
+    table = run(WORLDS, options.replicates, options.work)
     table.to_csv(STUDIES / "weights_coverage.csv", index=False, float_format="%.4f")
     note = {
         "about": f"Coverage of nominal {LEVEL:.0%} intervals: soft and generalized calibration, "

@@ -34,7 +34,8 @@ def _run(code, folder):
 
 def test_own_log(tmp_path):
     page = "own-log.md"
-    out = _run("\n".join(_blocks(page, "Cells") + _blocks(page, "Correct")), tmp_path)
+    sections = ("Cells", "Keep the cells", "Correct")
+    out = _run("\n".join(b for section in sections for b in _blocks(page, section)), tmp_path)
     assert re.search(r"^log .*China", out, flags=re.MULTILINE)
     assert re.search(r"^corrected .*China", out, flags=re.MULTILINE)
 

@@ -1,6 +1,7 @@
 """The tree itself: no trace of a machine, a lock that fits, generated files that agree."""
 
 import gzip
+import json
 import re
 import shutil
 import subprocess
@@ -138,3 +139,19 @@ def test_data_licences_carry_the_required_citations():
     assert "Source: OpenRouter (openrouter.ai/rankings), as of <meta.as_of>." in text
     assert "Licensed under CC BY 4.0." in text
     assert '"AI Gateway Leaderboard Data", (c) 2026 Vercel, CC BY 4.0' in text
+
+
+def test_every_study_is_made_by_a_target():
+    recipes = re.findall(
+        r"^\t\$\(BIN\)/python (scripts/study_.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    run = {line.split()[0] for line in recipes}
+    texts = {f"scripts/{p.name}": p.read_text() for p in (ROOT / "scripts").glob("study_*.py")}
+    assert run == {name for name, text in texts.items() if "__main__" in text}
+    words = "\n".join([*recipes, *(texts[name] for name in run)])
+    for table in (ROOT / "studies").glob("*.csv"):
+        side = table.with_suffix(".json")
+        if side.exists():
+            assert json.loads(side.read_text())["command"].split()[1] in run, table.name
+        else:
+            assert re.search(rf"\b{table.name}\b", words), table.name

@@ -43,7 +43,8 @@ from typing import TYPE_CHECKING
 from offroute import exceptions
 
 if TYPE_CHECKING:
-    from offroute.data.cells import CellTable, collapse
+    from offroute.data.cell_table import CellTable, cells_from_frame, cells_to_csv, load_cells
+    from offroute.data.cells import collapse
     from offroute.data.log_formats import read_log
     from offroute.data.refreshed import load_refreshed
     from offroute.data.snapshot import (
@@ -159,7 +160,8 @@ _GROUPS = {
     "offroute.inference.comparison": ("compare_estimators",),
     "offroute.inference.overturn": ("overturn",),
     # people's own logs
-    "offroute.data.cells": ("CellTable", "collapse"),
+    "offroute.data.cells": ("collapse",),
+    "offroute.data.cell_table": ("CellTable", "cells_from_frame", "cells_to_csv", "load_cells"),
     "offroute.data.log_formats": ("read_log",),
     "offroute.estimators.cells": ("read_cells",),
     "offroute.estimators.intake": (
@@ -286,6 +288,9 @@ __all__ = [  # noqa: RUF022 - grouped as above
     "overturn",
     "CellTable",
     "collapse",
+    "cells_from_frame",
+    "cells_to_csv",
+    "load_cells",
     "read_log",
     "read_cells",
     "DesignColumns",

@@ -46,6 +46,24 @@ def check_columns(frame: "pd.DataFrame", required: Iterable[str], *, name: str) 
         )
 
 
+def check_header(names: Iterable[str], *, name: str) -> None:
+    """Raise SchemaError if a name occurs twice, whatever its case and the blanks around it.
+
+    Empty names do not count.
+    """
+    seen: dict[str, list[str]] = {}
+    for column in names:
+        seen.setdefault(column.strip().casefold(), []).append(column)
+    repeated = [c for alike, cs in seen.items() if alike and len(cs) > 1 for c in dict.fromkeys(cs)]
+    if repeated:
+        raise SchemaError(
+            name,
+            got=f"{listing(repeated)} more than once",
+            rule="each column must have a name of its own, whatever its case",
+            next_step="Rename or drop the repeated columns.",
+        )
+
+
 def check_finite(
     values: "ArrayLike", *, name: str, minimum: float | None = None, strict: bool = False
 ) -> None:

@@ -35,7 +35,8 @@ def run_chunks(
 
     Without ``joblib.parallel_config`` the chunks run one after the other in this process. A worker
     that dies (out of memory, killed) costs what was not finished: those chunks are given out anew.
-    Dask does the same on its side. A run of more than five seconds shows a bar on a terminal.
+    Dask does the same on its side. A run of more than five seconds shows a bar on a terminal,
+    unless the environment variable ``TQDM_DISABLE`` is 1.
 
     Parameters
     ----------

@@ -241,6 +241,40 @@ def test_broken_files_are_refused(tmp_path):
         collapse(tmp_path / "late.csv", by=["origin"], volume="tokens")
 
 
+@pytest.mark.parametrize(
+    ("head", "named"),
+    [
+        ("origin,tokens,tokens", "tokens more than once"),
+        ("origin,tokens,Tokens", "tokens, Tokens more than once"),
+        ('# export\n"or, igin","or, igin",tokens', "or, igin more than once"),
+        ("origin;tokens;tokens", "tokens more than once"),
+        ("\ufefforigin, tokens,tokens", "tokens, tokens more than once"),
+    ],
+)
+def test_a_csv_whose_header_repeats_a_name_is_refused(head, named, tmp_path):
+    rows = [head.splitlines()[-1].replace("or, igin", "origin").count(c) for c in ",;"]
+    mark = "," if rows[0] else ";"
+    lines = "".join(mark.join(["US", "5", "7"]) + "\n" for _ in range(3))
+    (tmp_path / "good.csv").write_text("origin,tokens,other\nCN,1,2\n")
+    (tmp_path / "logs.csv").write_text(f"{head}\n{lines}")
+    with pytest.raises(SchemaError, match=rf"logs\.csv': each column .*got \s*{named}"):
+        collapse(tmp_path / "logs.csv", by=["origin"], volume="tokens")
+
+
+def test_every_file_of_several_has_its_header_checked(tmp_path):
+    (tmp_path / "part-1.csv").write_text("origin,tokens,n\nUS,5,1\n")
+    (tmp_path / "part-2.csv").write_text("origin,tokens,tokens\nUS,5,7\n")
+    for files in (tmp_path / "part-*.csv", [tmp_path / f"part-{i}.csv" for i in (1, 2)]):
+        with pytest.raises(SchemaError, match=r"part-2\.csv': .*got tokens more than once"):
+            collapse(files, by=["origin"], volume="tokens")
+    # Columns without a name repeat nothing.
+    (tmp_path / "blank.csv").write_text("origin,tokens,,\nUS,5,1,2\n")
+    assert collapse(tmp_path / "blank.csv", by=["origin"], volume="tokens").rows == 1
+    # Comments between the rows are none of the header's business.
+    (tmp_path / "notes.csv").write_text("origin,tokens\n# one\nUS,5\n# two\nCN,7\n")
+    assert collapse(tmp_path / "notes.csv", by=["origin"], volume="tokens").rows == 2
+
+
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ibis", None)
     with pytest.raises(UsageError, match=r'pip install "offroute\[logs\]"'):

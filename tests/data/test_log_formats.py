@@ -202,6 +202,15 @@ def test_command_without_two_clusters_has_no_interval(tmp_path):
     assert "No intervals" in done.output
 
 
+def test_an_export_with_a_repeated_column_is_refused(tmp_path):
+    path = tmp_path / "spend.csv"
+    path.write_text(LITELLM.read_text().replace("completion_tokens", "prompt_tokens", 1))
+    done = RUNNER.invoke(app, ["cells", "--format", "litellm", str(path)])
+    assert done.exit_code == 1
+    assert "SchemaError: file" in done.output
+    assert "got prompt_tokens more than once" in " ".join(done.output.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

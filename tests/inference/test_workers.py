@@ -1,9 +1,12 @@
 """The same bits on any number of workers, whatever becomes of them."""
 
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from functools import partial
@@ -189,6 +192,67 @@ def test_workers_that_never_live_are_given_up():
         pytest.raises(WorkersLost, match=rf"0 of 2 chunks when workers died .*{ATTEMPTS}"),
     ):
         run_chunks(work, range(2), label="chunks")
+
+
+_LONG = """
+import sys, time
+import joblib
+from offroute import _parallel
+
+_parallel._PATIENCE = float(sys.argv[1])
+
+def work(i):
+    time.sleep(0.3)
+    return i
+
+with joblib.parallel_config(n_jobs=int(sys.argv[2])):
+    print(_parallel.run_chunks(work, range(8), label="squares"))
+"""
+
+
+def _on_screen(*, patience, workers=1, terminal=True, **environment):
+    """What eight chunks show on standard error."""
+    reader, writer = pty.openpty() if terminal else os.pipe()
+    if terminal:
+        termios.tcsetwinsize(writer, (24, 80))
+    done = subprocess.run(
+        [sys.executable, "-c", _LONG, str(patience), str(workers)],
+        stdout=subprocess.PIPE, stderr=writer, text=True, check=True,
+        env=os.environ | environment,
+    )  # fmt: skip
+    # So that the reads below end, even where nothing was written.
+    os.write(writer, b"END")
+    shown = b""
+    while not shown.endswith(b"END"):
+        shown += os.read(reader, 1 << 16)
+    os.close(reader)
+    os.close(writer)
+    assert done.stdout == f"{list(range(8))}\n"
+    return shown.decode().removesuffix("END")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_long_run_shows_a_bar_on_a_terminal_and_takes_it_away(workers):
+    shown = _on_screen(patience=0.1, workers=workers)
+    counts = [int(n) for n in re.findall(r"squares: .*?(\d)/8", shown)]
+    assert len(set(counts)) >= 3
+    assert counts == sorted(counts)
+    assert max(counts) >= 7
+    # The line is empty at the end.
+    *_, last, rest = shown.split("\r")
+    assert (last.strip(), rest) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"patience": 60},
+        {"patience": 0.1, "terminal": False},
+        {"patience": 0.1, "TQDM_DISABLE": "1"},
+    ],
+)
+def test_no_bar_on_a_short_run_elsewhere_or_when_told(how):
+    assert _on_screen(**how) == ""
 
 
 def test_a_typed_error_on_a_worker_reaches_the_caller():

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from offroute.cli.app import Csv, app, console, refusals
-from offroute.data.cells import CellTable, collapse
+from offroute.data.cell_table import CellTable, cells_to_csv
+from offroute.data.cells import collapse
 from offroute.data.log_formats import FORMATS, LogTable, read_log
 from offroute.exceptions import NotIdentified, UsageError
 from offroute.report.cells import cells_table, cells_view
-from offroute.report.files import frame_to_csv, write_atomic
+from offroute.report.files import write_atomic
 
 if TYPE_CHECKING:
     from offroute.inference.estimate import Estimate
@@ -68,11 +69,7 @@ def cells(  # numpydoc ignore=PR01
     )
     table = cells_table(found, _shares(found))
     if csv_file is not None:
-        # As text, since a time of the day would be cut to its day.
-        keys = dict.fromkeys(
-            found.frame[list(found.keys)].select_dtypes(["datetime", "datetimetz"]), str
-        )
-        write_atomic({csv_file: frame_to_csv(found.frame.astype(keys))})
+        write_atomic({csv_file: cells_to_csv(found)})
     console().print(cells_view(found, table, left_out=log.left_out, unclassified=log.unclassified))
 
 

@@ -16,7 +16,7 @@ cost digits, since the values of a cell lie close together and far from 0, a sec
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
@@ -24,61 +24,23 @@ import numpy as np
 import pandas as pd
 
 from offroute._checks import listing
+from offroute.data.cell_table import (
+    ROWS,
+    WEIGHT,
+    WEIGHT_SQUARES,
+    CellTable,
+    check_lists,
+    columns_summed,
+    sum_names,
+)
 from offroute.data.tables import fetch, read_table
 from offroute.exceptions import InvalidValue, SchemaError, UsageError
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-ROWS, WEIGHT, WEIGHT_SQUARES = "rows", "sum_w", "sum_w2"
-
 _COARSE = 1e-3
 """Distances whose squares are a smaller part of those about 0 lose more than 1e-13 of theirs."""
-
-
-@dataclass(frozen=True)
-class CellTable:
-    """Sums of the rows of each cell; made by `collapse`, read by `offroute.read_cells`.
-
-    Attributes
-    ----------
-    frame : pandas.DataFrame
-        One row per cell: its keys, then ``rows``, ``sum_w``, ``sum_w2`` and, per summed column,
-        ``sum_w_tokens`` (d v), ``sum_w2_tokens`` (d^2 u) and ``sum_w2_tokens_dollars`` (d^2 u u'),
-        u the distance from the cell's mean. Sorted by the keys.
-    by : tuple of str
-        Columns whose levels make the cells.
-    volume : str or None
-        Summed column that is the volume of a row.
-    outcomes : tuple of str
-        Other summed columns.
-    strata, clusters, population_clusters : str or None
-        Columns of the sampling design; they are keys as well.
-    """
-
-    frame: pd.DataFrame
-    by: tuple[str, ...]
-    volume: str | None
-    outcomes: tuple[str, ...]
-    strata: str | None
-    clusters: str | None
-    population_clusters: str | None
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Columns that identify a cell."""
-        design = (self.strata, self.population_clusters, self.clusters)
-        return tuple(dict.fromkeys([*self.by, *(name for name in design if name is not None)]))
-
-    @property
-    def summed(self) -> tuple[str, ...]:
-        """Columns that were summed, the volume first."""
-        return _summed(self.volume, self.outcomes)
-
-    @property
-    def rows(self) -> int:
-        """Number of rows behind the cells."""
-        return int(self.frame[ROWS].sum())
 
 
 def collapse(
@@ -135,12 +97,7 @@ def collapse(
     >>> collapse(logs, by=["origin"], volume="tokens").frame["sum_w_tokens"].tolist()
     [9.0, 9.0]
     """
-    for name, value in (("by", by), ("outcomes", outcomes)):
-        if isinstance(value, str):
-            next_step = f'Pass {name}=["{value}"].'
-            raise UsageError(
-                name, got=repr(value), rule="must be a list of columns", next_step=next_step
-            )
+    check_lists(by=by, outcomes=outcomes)
     source = read_table(table)
     expression = cell_expression(
         source, by=by, volume=volume, outcomes=outcomes, weight=weight,
@@ -182,7 +139,7 @@ def cell_expression(
     """
     strata, clusters, population = design
     keys = list(dict.fromkeys(k for k in [*by, strata, population, clusters] if k is not None))
-    summed = _summed(volume, outcomes)
+    summed = columns_summed(volume, outcomes)
     _check_schema(table, keys, [*summed, *([weight] if weight else [])], summed)
     v = {name: table[name].cast("float64") for name in summed}
     d = None if weight is None else table[weight].cast("float64")
@@ -230,10 +187,6 @@ def distance_expression(table: "ir.Table", cells: CellTable, weight: str | None)
     return joined.group_by(keys).aggregate(**out)
 
 
-def _summed(volume: str | None, outcomes: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*([volume] if volume else []), *outcomes]))
-
-
 def _check_schema(
     table: "ir.Table", keys: Sequence[str], numbers: Sequence[str], summed: Sequence[str]
 ) -> None:
@@ -268,7 +221,7 @@ def _check_schema(
             rule="names must differ by more than case, as SQL does not tell them apart",
             next_step="Rename one of the columns.",
         )
-    made = [*keys, *summed, ROWS, *_sums(summed), "_n_w", "_min_w"]
+    made = [*keys, *summed, ROWS, *sum_names(summed), "_n_w", "_min_w"]
     made += [f"_{kind}_{k}" for k in range(len(summed)) for kind in ("n", "min", "v", "m")]
     twice = sorted({name for name in [*made, "_d"] if made.count(name) > 1})
     if twice:
@@ -278,14 +231,6 @@ def _check_schema(
             rule="a column either makes cells or is summed, and no two sums may share their name",
             next_step="Rename the column, or leave it out of one of the two.",
         )
-
-
-def _sums(summed: Sequence[str]) -> list[str]:
-    """Names of the sums in a frame of cells."""
-    pairs = combinations_with_replacement(summed, 2)
-    names = [WEIGHT, WEIGHT_SQUARES]
-    names += [f"{kind}_{name}" for name in summed for kind in ("sum_w", "sum_w2")]
-    return names + [f"sum_w2_{one}_{other}" for one, other in pairs]
 
 
 def _close_together(cells: CellTable) -> bool:
@@ -373,7 +318,7 @@ def _checked(cells: CellTable, weight: str | None) -> CellTable:
             rule="the volume must have a positive sum",
             next_step="Name another column as the volume, or none.",
         )
-    kept = _sums(cells.summed)
+    kept = sum_names(cells.summed)
     frame = frame[[*cells.keys, ROWS, *kept]].sort_values(list(cells.keys), ignore_index=True)
     frame = frame.astype({ROWS: "int64", **dict.fromkeys(kept, "float64")})
     return replace(cells, frame=frame)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from offroute._checks import check_columns, check_unique
+from offroute.data.csv_header import check_csv_header
 from offroute.exceptions import InvalidValue, SchemaError
 
 COLUMNS = ("kind", "name", "lab", "origin", "weights", "variant", "tokens", "reason")
@@ -43,6 +44,7 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.DataFrame(columns=list(COLUMNS), dtype=str)
     name = f"decisions '{path}'"
     try:
+        check_csv_header(path, name=name)
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise SchemaError(

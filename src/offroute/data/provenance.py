@@ -7,6 +7,9 @@ from pathlib import Path
 
 from offroute.exceptions import HashMismatch, SchemaError
 
+VERSIONS = ".versions"
+"""Ending of the folder in which a refresh keeps the versions of a folder of tables."""
+
 
 @dataclass(frozen=True)
 class ColumnNote:
@@ -114,6 +117,28 @@ def sha256_of(path: Path) -> str:
     return sha256_bytes(path.read_bytes())
 
 
+def remedy(folder: Path) -> str:
+    """Say how a broken folder of tables is made whole.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder; one that a refresh wrote is a link to a version beside it.
+
+    Examples
+    --------
+    >>> remedy(Path("/data/live.versions/000002"))
+    'Write the folder anew: offroute refresh /data/live (--offline: from the cache).'
+    >>> remedy(Path("/data/mine"))
+    'Restore the file, or rebuild table and sidecar together.'
+    """
+    versions = folder.resolve().parent
+    if versions.name.endswith(VERSIONS):
+        name = versions.with_name(versions.name.removesuffix(VERSIONS))
+        return f"Write the folder anew: offroute refresh {name} (--offline: from the cache)."
+    return "Restore the file, or rebuild table and sidecar together."
+
+
 def read_sidecar(path: Path) -> Sidecar:
     """Read a sidecar.
 
@@ -141,7 +166,7 @@ def read_sidecar(path: Path) -> Sidecar:
             f"sidecar '{path.name}'",
             got=f"{type(error).__name__}: {error}",
             rule="every table needs a readable JSON sidecar with all fields of Sidecar",
-            next_step="Rebuild the snapshot with scripts/build_snapshot.py.",
+            next_step=remedy(path.parent),
         ) from error
 
 
@@ -166,5 +191,5 @@ def check_hash(path: Path, sidecar: Sidecar) -> None:
             f"table '{path.name}'",
             got=got,
             rule=f"its SHA-256 must be {sidecar.sha256}",
-            next_step="Restore the file, or rebuild table and sidecar together.",
+            next_step=remedy(path.parent),
         )

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from offroute.data import schema, schema_ledger
-from offroute.data.provenance import Sidecar, check_hash, read_sidecar
+from offroute.data.csv_header import check_csv_header
+from offroute.data.provenance import Sidecar, check_hash, read_sidecar, remedy
 from offroute.exceptions import InvalidValue, SchemaError
 
 SNAPSHOT_DIR = Path(__file__).parent / "snapshot"
@@ -63,6 +64,7 @@ def load_table(rules: schema.Schema, data_dir: Path | None) -> pd.DataFrame:
     sidecar = sidecar_of(rules.table, folder)
     path = folder / f"{rules.table}.csv.gz"
     check_hash(path, sidecar)
+    check_csv_header(path, name=f"table '{rules.table}'")
     labels = {column.name: str for column in rules.columns if column.kind == "label"}
     # Only an empty field is missing: a model may well be called 'NA' or 'null'.
     frame = pd.read_csv(path, dtype=labels, keep_default_na=False, na_values=[""])
@@ -71,7 +73,7 @@ def load_table(rules: schema.Schema, data_dir: Path | None) -> pd.DataFrame:
             f"table '{rules.table}'",
             got=f"{len(frame)} rows",
             rule=f"its sidecar promises {sidecar.rows}",
-            next_step="Rebuild table and sidecar together.",
+            next_step=remedy(folder),
         )
     return schema.check_frame(frame, rules)
 

@@ -1,7 +1,7 @@
 """Files, frames and backends as ibis tables."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from offroute._checks import listing
+from offroute._checks import check_header, listing
 from offroute.exceptions import SchemaError, UsageError
 
 if TYPE_CHECKING:
@@ -121,11 +121,38 @@ def _read_files(paths: list[str | Path], json_columns: Mapping[str, str] | None)
             rule=f"all files must end alike, in one of {listing(readers)}",
             next_step="Rename the files, or pass a data frame or an ibis table.",
         )
-    read = readers[endings.pop()]
+    ending = endings.pop()
+    read = readers[ending]
     try:
+        if ending in (".csv", ".tsv"):
+            _check_headers(connection.con, paths)
         return read([str(p) for p in paths])
     except Exception as error:
         raise _unreadable(listing(paths), error) from error
+
+
+def _check_headers(duckdb: Any, paths: Sequence[str | Path]) -> None:  # noqa: ANN401 - a connection
+    """Refuse files whose header repeats a name, since DuckDB would rename the later column."""
+    found = [duckdb.execute("SELECT file FROM glob(?)", [str(p)]).fetchall() for p in paths]
+    files = [file for rows in found for (file,) in rows]
+    if not files:
+        return
+    *marks, skip, has_header, width = duckdb.execute(
+        "SELECT Delimiter, Quote, Escape, Comment, SkipRows, HasHeader, len(Columns) "
+        "FROM sniff_csv(?)",
+        [files[0]],
+    ).fetchone()
+    if not has_header:
+        return
+    options = [*("" if mark == "(empty)" else mark for mark in marks), skip]
+    columns = {f"column{i}": "VARCHAR" for i in range(width)}
+    for file in files:
+        first = duckdb.execute(
+            "SELECT * FROM read_csv(?, auto_detect = false, header = false, delim = ?, quote = ?, "
+            "escape = ?, comment = ?, skip = ?, columns = ?) LIMIT 1",
+            [file, *options, columns],
+        ).fetchone()
+        check_header([name or "" for name in first or ()], name=f"file '{file}'")
 
 
 @contextmanager

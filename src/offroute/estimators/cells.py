@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from offroute._typing import FloatArray, IntArray
-from offroute.data.cells import ROWS, WEIGHT, WEIGHT_SQUARES, CellTable
+from offroute.data.cell_table import ROWS, WEIGHT, WEIGHT_SQUARES, CellTable
 from offroute.estimators.cell_rows import CellRows
 from offroute.estimators.intake import DesignColumns, read_sample
 from offroute.estimators.point import Sample

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from offroute._checks import listing
-from offroute.data.cells import ROWS, CellTable
+from offroute.data.cell_table import ROWS, CellTable
 
 if TYPE_CHECKING:
     from offroute.inference.estimate import Estimate

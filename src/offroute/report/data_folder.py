@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from offroute.data.provenance import About, Sidecar, sha256_bytes
+from offroute.data.provenance import VERSIONS, About, Sidecar, sha256_bytes
 from offroute.data.schema import Schema, check_frame
 from offroute.exceptions import UsageError
 
@@ -105,7 +105,7 @@ def check_folder(folder: Path) -> Path:
 
 
 def _versions(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.versions")
+    return folder.with_name(f"{folder.name}{VERSIONS}")
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
