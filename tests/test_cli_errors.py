@@ -28,6 +28,25 @@ def refuse(command, code, tmp_path, *arguments):
     return result.stderr
 
 
+@pytest.mark.parametrize(
+    ("files", "rule"),
+    [
+        (("--csv", "{}/a", "--json", "{}/b/../a"), "each output needs a file of its own"),
+        (("--csv", "{}/missing/a.csv"), "its folder must exist"),
+        (("--json", "{}"), "must be a file, not a folder"),
+    ],
+)
+def test_output_that_cannot_be_written_is_refused_before_the_work(files, rule, tmp_path):
+    (tmp_path / "b").mkdir()
+    arguments = [f.format(tmp_path) for f in files]
+    for command in ("correct", "audit", "critiques"):
+        result = RUNNER.invoke(app, [command, "--week", "not a day", *arguments])
+        assert result.exit_code == 2
+        assert rule in result.stderr
+        assert result.stdout == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
 @pytest.fixture
 def data(tmp_path):
     """A copy of the snapshot that may be changed."""

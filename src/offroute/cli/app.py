@@ -10,6 +10,7 @@ from rich.console import Console
 
 from offroute import __version__
 from offroute.exceptions import OffrouteError
+from offroute.report.files import check_outputs
 
 app = typer.Typer(
     add_completion=False,
@@ -65,7 +66,9 @@ def refusals(command: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def run(*args: P.args, **options: P.kwargs) -> None:  # numpydoc ignore=GL08
+        files = [options.get(f"{kind}_file") for kind in ("csv", "json", "plot", "page")]
         try:
+            check_outputs([f for f in files if isinstance(f, Path)])
             command(*args, **options)
         except OffrouteError as error:
             typer.echo(f"offroute: {type(error).__name__}: {error}", err=True)

@@ -12,7 +12,7 @@ from offroute.cli.app import Data, Seed, app, console, refusals
 @refusals
 def report(  # numpydoc ignore=PR01
     *,
-    output: Annotated[
+    page_file: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Write the page here.")
     ] = Path("report.html"),
     week: Annotated[
@@ -31,5 +31,5 @@ def report(  # numpydoc ignore=PR01
 
     check_page()
     text = render_page(page_content(week=week, seed=seed, data_dir=data))
-    write_atomic({output: text})
-    console().print(f"{output}: {len(text.encode()) / 1e3:.0f} kB", highlight=False)
+    write_atomic({page_file: text})
+    console().print(f"{page_file}: {len(text.encode()) / 1e3:.0f} kB", highlight=False)

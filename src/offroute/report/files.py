@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from errno import EISDIR
 from pathlib import Path
 
@@ -55,6 +55,41 @@ def write_atomic(files: Mapping[Path, str | bytes]) -> None:
             rule="must be a file in a folder that exists and can be written",
             next_step="Create the folder or choose another name.",
         ) from error
+
+
+def check_outputs(paths: Iterable[Path]) -> None:
+    """Refuse files that cannot be written, before any work is done for them.
+
+    Parameters
+    ----------
+    paths : iterable of pathlib.Path
+        Files to be written by one call.
+
+    Raises
+    ------
+    UsageError
+        If two are the same file, a folder does not exist, or a name is that of a folder.
+
+    Examples
+    --------
+    >>> check_outputs([Path("shares.csv"), Path("shares.json")])
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        full = path.resolve()
+        for wrong, rule in (
+            (full in seen, "each output needs a file of its own"),
+            (path.is_dir(), "must be a file, not a folder"),
+            (not path.parent.is_dir(), "its folder must exist"),
+        ):
+            if wrong:
+                raise UsageError(
+                    f"file '{path}'",
+                    got=f"'{path}'",
+                    rule=rule,
+                    next_step="Create the folder or choose another name.",
+                )
+        seen.add(full)
 
 
 def frame_to_csv(frame: pd.DataFrame) -> str:
