@@ -1,4 +1,4 @@
-"""Write environment.yml (conda-forge) from pyproject.toml; with --check, fail if it differs."""
+"""Write environment.yml (conda) from pyproject.toml; with --check, fail if it differs."""
 
 import argparse
 import sys
@@ -14,17 +14,8 @@ HEADER = """\
 def render(pyproject: dict[str, dict]) -> str:
     """Return the text of environment.yml for the parsed pyproject.toml."""
     project = pyproject["project"]
-    packages = [
-        *project["dependencies"],
-        # The peers of the benchmarks stand in environments of their own.
-        *(
-            need
-            for name, extra in project["optional-dependencies"].items()
-            if not name.startswith("bench")
-            for need in extra
-        ),
-        *pyproject["dependency-groups"]["test"],
-    ]
+    # The peers of the benchmarks stand in environments of their own.
+    extras = [e for e in project["optional-dependencies"] if not e.startswith("bench")]
     lines = [
         f"name: {project['name']}",
         "channels:",
@@ -32,9 +23,10 @@ def render(pyproject: dict[str, dict]) -> str:
         "dependencies:",
         f"  - python{project['requires-python']}",
         "  - pip",
-        *(f"  - {package}" for package in sorted(packages)),
         "  - pip:",
-        "      - -e .",
+        # Some needs are not on conda-forge, and a mixture of two solvers breaks.
+        f"      - -e .[{','.join(sorted(extras))}]",
+        *(f"      - {package}" for package in sorted(pyproject["dependency-groups"]["test"])),
     ]
     return HEADER + "\n".join(lines) + "\n"
 

@@ -15,18 +15,17 @@ from offroute.data.snapshot import (
 )
 from offroute.estimators.synthesis import Posterior
 from offroute.inference.crossing import Crossing, crossing_quantile
-from offroute.inference.identification import identify
 from offroute.inference.lab_evidence import lab_evidence
 from offroute.inference.mechanisms.counterfactual import panel_volumes
 from offroute.inference.mechanisms.dollars import check_prices, unit_factors
 from offroute.inference.other_units import unit_table
 from offroute.inference.paths import ratio_series, share_series
-from offroute.inference.pipeline import correct
+from offroute.inference.pipeline import correct, identify_population
 from offroute.inference.shares import Volumes, contest, share_table, volumes
 from offroute.inference.trends import lead_weeks
 from offroute.measurement.composition import composition_table, market_composition
 from offroute.measurement.ledger import build_benchmarks
-from offroute.measurement.market import Market, latest_full_week, week_index
+from offroute.measurement.market import Market, latest_full_week
 from offroute.measurement.populations import POPULATIONS as ALL
 from offroute.report.files import frame_to_records
 
@@ -166,12 +165,9 @@ def lab_coverage(market: Market, shares: pd.DataFrame, week: str) -> pd.DataFram
 
 def unidentified(market: Market) -> dict[str, object]:
     """Return the populations that the ledger does not identify, with their bounds."""
-    rows, crosswalk = load_ledger(), load_crosswalk()
-    week = week_index(market, latest_full_week(market))
     found = {}
     for name in ALL:
-        b = build_benchmarks(rows, crosswalk, market, population=name)
-        told = identify(b, market, week, rows)
+        told = identify_population(name, week=latest_full_week(market), market=market)
         if not told.identified:
             bounds = [{"assumption": a, "low": low, "high": high} for a, low, high in told.bounds]
             found[name] = {"reason": told.reason, "bounds": bounds}

@@ -15,8 +15,10 @@ from offroute.data.snapshot import load_crosswalk, load_ledger, load_usage, side
 from offroute.estimators.synthesis import Posterior
 from offroute.exceptions import NotIdentified
 from offroute.inference.atoms import POOLED, Atoms, collect_atoms, label_cells, thin_atoms
-from offroute.inference.identification import identify
+from offroute.inference.identification import SELF_HOST, SOLD, identify
+from offroute.inference.mechanisms.self_hosting import chinese_part, with_any_self_run
 from offroute.inference.pipeline import correct, load_market
+from offroute.inference.shares import volumes
 from offroute.measurement.ledger import build_benchmarks
 from offroute.measurement.market import Market, latest_full_week, week_index
 from offroute.measurement.populations import POPULATIONS
@@ -125,6 +127,13 @@ def page_content(
             rule="the page needs draws of at least one",
             next_step="See `offroute correct` for what is missing.",
         )
+    by_name = {p.benchmarks.population: p for p in posteriors}
+    if SOLD in by_name and not found[SELF_HOST][0].identified:
+        part = chinese_part(ledger)
+        found[SELF_HOST] = [
+            with_any_self_run(one, volumes(by_name[SOLD], int(w)), part, level=LEVEL)
+            for one, w in zip(found[SELF_HOST], weeks, strict=True)
+        ]
     labels = label_cells(posteriors, weeks)
     opens = int(np.searchsorted(weeks, week_index(market, shown)))
     full = [collect_atoms(p, labels, weeks) for p in posteriors]
