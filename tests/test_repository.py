@@ -118,7 +118,7 @@ def test_environment_agrees_with_pyproject():
 def test_environment_drift_fails(tmp_path, drift):
     shutil.copy(ROOT / "environment.yml", tmp_path)
     text = (ROOT / "pyproject.toml").read_text()
-    (tmp_path / "pyproject.toml").write_text(text.replace("numpy>=2.0", "numpy>=2.1"))
+    (tmp_path / "pyproject.toml").write_text(text.replace("hypothesis>=6.100", "hypothesis>=6.101"))
     if drift == "missing":
         (tmp_path / "pyproject.toml").write_text(text)
         (tmp_path / "environment.yml").unlink()
