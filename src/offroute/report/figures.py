@@ -45,10 +45,11 @@ def check_plot(path: Path) -> Path:
             rule=f"its suffix must be one of {', '.join(FORMATS)}",
             next_step="Name the file, for example, shares.png.",
         )
-    if find_spec("matplotlib") is None:
+    absent = [name for name in ("matplotlib", "seaborn") if find_spec(name) is None]
+    if absent:
         raise UsageError(
             f"plot '{path}'",
-            got="no matplotlib",
+            got=f"no {' and no '.join(absent)}",
             rule="figures need the extra 'figures'",
             next_step="Install it: pip install 'offroute[figures]'.",
         )
@@ -288,7 +289,7 @@ def shares_figure(shares: pd.DataFrame, *, level: float, source: str) -> "Figure
 
 def _share_bars(ax: "Axes", rows: pd.DataFrame) -> None:
     """Draw one population, a row per class of the index."""
-    from offroute.report.style import COLOURS, CORRECTED, GRID, INK, MUTED, PANEL  # noqa: PLC0415 - likewise
+    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL  # noqa: PLC0415 - likewise
 
     place = np.arange(len(rows), dtype=np.float64)
     colours = [COLOURS.get(str(name), CORRECTED) for name in rows.index]
@@ -306,6 +307,5 @@ def _share_bars(ax: "Axes", rows: pd.DataFrame) -> None:
             )  # fmt: skip
     ax.set_yticks(place, [str(name) for name in rows.index], color=INK)
     ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=GRID, linewidth=0.7)
-    ax.set_axisbelow(True)
+    ax.grid(axis="x")
     ax.set_xlabel("% of tokens", fontsize=8)

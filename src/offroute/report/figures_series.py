@@ -49,8 +49,9 @@ def series_figure(
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+    from seaborn import light_palette  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import INK, MUTED, PANEL, RC, plain_log_axis, source_line  # noqa: PLC0415 - it loads matplotlib
+    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, plain_log_axis, source_line  # noqa: PLC0415
 
     check_columns(table, [*_BAND, "ratio"], name="table")
     with rc_context(RC):
@@ -74,10 +75,11 @@ def series_figure(
         _months(left, seen["week_start"], "3MS")
         at = np.arange(len(leads), dtype=np.float64)
         start = np.zeros(len(leads))
+        shades = light_palette(COLOURS["China"], 4)
         parts = (
-            ("at the start", [c.left_censored for c in leads.values()], "#D55E00"),
-            ("later", [float(c.probability.sum()) for c in leads.values()], "#E69F00"),
-            ("unfinished", [c.right_censored for c in leads.values()], "#F0D9B5"),
+            ("at the start", [c.left_censored for c in leads.values()], shades[3]),
+            ("later", [float(c.probability.sum()) for c in leads.values()], shades[2]),
+            ("unfinished", [c.right_censored for c in leads.values()], shades[1]),
             ("never", [c.never for c in leads.values()], PANEL),
         )
         for name, values, colour in parts:
@@ -155,7 +157,7 @@ def share_series_figure(table: pd.DataFrame, *, title: str, level: float, source
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import GRID, INK, MUTED, RC, source_line  # noqa: PLC0415 - likewise
+    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415 - likewise
 
     check_columns(table, [*_BAND, "class", "corrected"], name="table")
     seen = table.dropna(subset=["observed"])
@@ -181,8 +183,7 @@ def share_series_figure(table: pd.DataFrame, *, title: str, level: float, source
             _band(ax, frame, "corrected", scale=100.0)
             ax.set_ylim(bottom=0)
             ax.set_title(str(name), loc="left", fontsize=9, color=INK, pad=4)
-            ax.grid(axis="y", color=GRID, linewidth=0.7)
-            ax.set_axisbelow(True)
+            ax.grid(axis="y")
             _months(ax, frame["week_start"], "6MS")
             ax.tick_params(labelsize=7.5)
         for ax in axes[len(classes) :]:
