@@ -136,7 +136,7 @@ nested = nested_table(market, posterior.benchmarks, week, coverage_ratio=base.un
 picture(
     nested_figure(
         nested.assign(population=POPULATION, panel=base.observed_ratio),
-        title=f"What the data allow, week of {WEEK}",
+        title=f"What the data allow, week of {WEEK} (dashed: on the panel)",
         source=source,
     ),
     alt="Nested bounds of the ratio of China to the US from no assumption to the posterior",

@@ -140,7 +140,7 @@ def bounds(  # numpydoc ignore=PR01
         json_file: frame_to_json(table),
     }
     if plot_file is not None:
-        title = f"What the data allow, week of {monday:%Y-%m-%d}"
+        title = f"What the data allow, week of {monday:%Y-%m-%d} (dashed: on the panel)"
         cited = sidecar_of("usage", data).citation
         figure = nested_figure(
             nested.assign(population=population, panel=x[0] / x[1]), title=title, source=cited

@@ -136,6 +136,7 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
             ax.xaxis.set_minor_locator(NullLocator())
             ax.grid(axis="x")
             ax.axvline(1.0, color=INK, linewidth=0.9)
+            ax.tick_params(axis="y", length=0)
             ax.set_title(name, fontsize=9, loc="left", color=INK)
             ax.set_xlabel("China less than shown  <  1  <  China more than shown")
             for missing in sorted(set(labels.index) - set(rows.loc[rows["asked"] == name, "row"])):
@@ -157,7 +158,7 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
                     ax.plot(
                         row.middle, row.row, "o", color=colour, markerfacecolor=face, markersize=4.5
                     )
-        axes[0].set_yticks(list(labels.index), list(labels), fontsize=8)
+        axes[0].set_yticks(list(labels.index), list(labels), fontsize=8, color=INK)
         axes[0].set_ylim(len(labels) - 0.4, -0.6)
         figure.legend(
             handles=[

@@ -196,8 +196,9 @@ def tipping_figure(grid: pd.DataFrame, *, source: str, title: str = "") -> "Figu
     needed = ["population", "factor_china", "factor_us_closed", "p_china_leads"]
     check_columns(grid, needed, name="grid")
     names = list(dict.fromkeys(grid["population"]))
+    height = 2.9 if len(names) > 1 else 5.2
     with rc_context(RC):
-        figure, axes = panels(len(names), 2.9, left=0.085, bottom=0.22, title=title)
+        figure, axes = panels(len(names), height, left=0.085, bottom=0.64 / height, title=title)
         for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
             contour_panel(ax, grid[grid["population"] == name])
             name_panel(ax, name)

@@ -50,7 +50,7 @@ def panels(
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - matplotlib is an extra
 
-    whole = height + (0.3 if title else 0.0)
+    whole = height + (0.2 if title else 0.0)
     part = height / whole
     figure = Figure(figsize=(WIDTH, whole))
     axes = figure.subplots(1, count, sharey=True, squeeze=False)[0]
