@@ -99,7 +99,7 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
     from matplotlib.lines import Line2D  # noqa: PLC0415 - likewise
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     rows = critiques_rows(table)
     names = list(dict.fromkeys(rows["asked"]))

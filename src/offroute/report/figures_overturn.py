@@ -42,7 +42,7 @@ def steps_figure(steps: pd.DataFrame, *, source: str, title: str = "") -> "Figur
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import INK, RC, source_line  # noqa: PLC0415 - likewise
+    from offroute.report.style import INK, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(steps, ["population", "mechanism", "step", "low", "high"], name="steps")
     names = list(dict.fromkeys(steps["population"]))
@@ -139,7 +139,7 @@ def overturn_figure(
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415 - likewise
+    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(grid, ["factor_china", "factor_us_closed", "p_china_leads"], name="grid")
     check_columns(steps, ["mechanism", "step", "low", "high", "population", "week"], name="steps")
@@ -191,7 +191,7 @@ def tipping_figure(grid: pd.DataFrame, *, source: str, title: str = "") -> "Figu
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import RC, source_line  # noqa: PLC0415 - likewise
+    from offroute.report.style import RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["population", "factor_china", "factor_us_closed", "p_china_leads"]
     check_columns(grid, needed, name="grid")

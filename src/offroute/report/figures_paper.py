@@ -200,7 +200,7 @@ def coverage_figure(labs: pd.DataFrame, *, population: str, source: str) -> "Fig
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["population", "kind", "lab", "origin", "coverage", "low", "high", "panel", "side"]
     check_columns(labs, needed, name="labs")
@@ -273,7 +273,7 @@ def shares_over_time_figure(weekly: pd.DataFrame, *, since: str, source: str) ->
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import COLOURS, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     bands = [("band_low", "band_high", 0.13), ("low", "high", 0.28)]
     needed = ["population", "class", "week_start", "observed", "corrected", "weeks_since_last"]
@@ -340,7 +340,7 @@ def crossing_figure(crossings: pd.DataFrame, *, against: str, source: str) -> "F
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import COLOURS, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["population", "against", "lead", "kind", "part", "week_start", "probability"]
     check_columns(crossings, needed, name="crossings")

@@ -28,7 +28,7 @@ def ratio_axis(ax: "Axes", low: float, high: float) -> None:
     """
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
 
-    from offroute.report.style import INK  # noqa: PLC0415 - likewise
+    from offroute.report.style import INK  # noqa: PLC0415 - it loads matplotlib
 
     ax.set_xscale("log")
     ax.set_xlim(low / 1.25, high * 1.25)
@@ -139,7 +139,7 @@ def contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
     from seaborn import blend_palette  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import COLOURS, INK  # noqa: PLC0415 - likewise
+    from offroute.report.style import COLOURS, INK  # noqa: PLC0415 - it loads matplotlib
 
     table = grid.pivot(index="factor_china", columns="factor_us_closed", values="p_china_leads")
     x, y, p = table.columns.to_numpy(), table.index.to_numpy(), table.to_numpy()

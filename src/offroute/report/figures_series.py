@@ -51,8 +51,8 @@ def series_figure(
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
     from seaborn import light_palette  # noqa: PLC0415 - likewise
 
-    from offroute.report import style  # noqa: PLC0415 - likewise
-    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, plain_log_axis  # noqa: PLC0415
+    from offroute.report import style  # noqa: PLC0415 - it loads matplotlib
+    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, plain_log_axis  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(table, [*_BAND, "ratio"], name="table")
     with rc_context(RC):
@@ -158,7 +158,7 @@ def share_series_figure(table: pd.DataFrame, *, title: str, level: float, source
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(table, [*_BAND, "class", "corrected"], name="table")
     seen = table.dropna(subset=["observed"])

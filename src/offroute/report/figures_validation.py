@@ -54,7 +54,7 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from seaborn import heatmap, light_palette  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import CORRECTED, INK, MUTED, RC, TOO_LOW, source_line  # noqa: PLC0415
+    from offroute.report.style import CORRECTED, INK, MUTED, RC, TOO_LOW, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["kind", "world", "estimator", "quantity", "nominal", "measured", "markets", "se"]
     check_columns(table, [*needed, "too_low"], name="table")
@@ -141,7 +141,7 @@ def held_out_figure(table: pd.DataFrame, *, population: str, source: str) -> "Fi
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
     from seaborn import ecdfplot  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415
+    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["kind", "population", "family", "lambda", "lambda_low", "lambda_high", "pit"]
     check_columns(table, needed, name="table")
