@@ -13,7 +13,7 @@ import pandas as pd
 
 import offroute
 from offroute.measurement.audit import first_lasting, press_check, spells
-from offroute.report.figures_panel import audit_figure
+from offroute.report.figures_paper import audit_figure
 from offroute.report.notebook import picture, table
 
 WEEK = "2026-06-01"
@@ -48,7 +48,7 @@ table(
 
 # %%
 picture(
-    audit_figure(audit, source=source),
+    audit_figure(audit, chart_week=WEEK, since="2025-07-01", source=source),
     alt="Weekly ratio of Chinese to US tokens on the panel, top nine against all named models",
 )
 

@@ -18,7 +18,7 @@ import offroute
 from offroute.inference.mechanism_steps import mechanism_steps
 from offroute.inference.mechanisms.effect import effects_frame
 from offroute.inference.mechanisms.table import Question, Tables, critiques
-from offroute.report.figures_halves import waterfall_figure
+from offroute.report.figures_overturn import steps_figure
 from offroute.report.figures_panel import intervals_figure
 from offroute.report.notebook import picture, table
 from offroute.report.overturn import steps_frame
@@ -102,8 +102,10 @@ table(left_out, caption=f"{len(left_out)} critiques left out, week of {WEEK}")
 audit = offroute.audit_weeks(offroute.load_usage(), offroute.load_models())
 steps = steps_frame(mechanism_steps(posterior, week, audit, level=LEVEL))
 picture(
-    waterfall_figure(
-        steps, title=f"From the chart to {POPULATION}, week of {WEEK}", level=LEVEL, source=source
+    steps_figure(
+        steps.assign(population=POPULATION),
+        title=f"From the chart to the market, week of {WEEK}, {LEVEL:.0%} intervals",
+        source=source,
     ),
     alt="Steps from the ratio of the chart to the corrected ratio",
 )

@@ -16,9 +16,8 @@ import offroute
 from offroute.inference.identified_sets import nested_table
 from offroute.inference.overturn import contour_frame, contour_of
 from offroute.inference.scenarios import scenario_table
-from offroute.report.figures_halves import contour_figure
+from offroute.report.figures_overturn import nested_figure, tipping_figure
 from offroute.report.figures_panel import intervals_figure
-from offroute.report.figures_sensitivity import bounds_figure
 from offroute.report.notebook import picture, table
 from offroute.report.overturn import overturn_lines
 
@@ -111,8 +110,9 @@ table(
 
 # %%
 picture(
-    contour_figure(
-        contour_frame(contour_of(v)), title=f"P(China leads) in {POPULATION}, week of {WEEK}",
+    tipping_figure(
+        contour_frame(contour_of(v)).assign(population=POPULATION),
+        title=f"P(China leads), week of {WEEK}",
         source=source,
     ),
     alt="Contours of the probability that China leads over factors on what the panel misses",
@@ -134,10 +134,9 @@ table(
 # %%
 nested = nested_table(market, posterior.benchmarks, week, coverage_ratio=base.undersampling[1])
 picture(
-    bounds_figure(
-        nested,
-        title=f"What the data allow: {POPULATION}, week of {WEEK}",
-        observed=base.observed_ratio,
+    nested_figure(
+        nested.assign(population=POPULATION, panel=base.observed_ratio),
+        title=f"What the data allow, week of {WEEK} (dashed: on the panel)",
         source=source,
     ),
     alt="Nested bounds of the ratio of China to the US from no assumption to the posterior",

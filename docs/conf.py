@@ -110,15 +110,26 @@ def write_api() -> None:
         path.write_text(text)
 
 
+#: A logarithm directly before what it is of, which browsers set without any space.
+BARE_LOG = re.compile(r"(<mi>(?:log|exp)</mi>)(?=<m(?:i|n|sub|sup|subsup|frac|over|sqrt)\b)")
+#: A bar over several letters: the converter's has a fixed width.
+BAR = re.compile(r'<mover>((?:(?!<mover>).)*)<mo accent="true">&#x02015;</mo></mover>')
+
+
+def _convert(tex: str, display: str) -> str:
+    found = BARE_LOG.sub(r'\1<mspace width="0.167em" />', convert(tex, display=display))
+    return BAR.sub(r'<mrow style="border-top: 0.06em solid">\1</mrow>', found)
+
+
 def _inner(tex: str) -> str:
-    return re.sub(r"^<math[^>]*>|</math>$", "", convert(tex, display="block"))
+    return re.sub(r"^<math[^>]*>|</math>$", "", _convert(tex, "block"))
 
 
 def _mathml(tex: str, display: str) -> str:
     """Convert a formula; lines ended by a double backslash are aligned at their ampersands."""
     tex = tex.strip()
     if "\\begin" in tex or not re.search(r"\\\\|(?<!\\)&", tex):
-        return convert(tex, display=display)
+        return _convert(tex, display)
     rows = [re.split(r"(?<!\\)&", row) for row in re.split(r"\\\\", tex)]
     cells = [
         [

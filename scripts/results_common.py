@@ -24,11 +24,13 @@ STUDIES = (
     "coverage_reliability",
     "families",
     "holdout",
+    "interval_coverage",
     "overlap_coverage",
     "prequential",
     "sbc",
     "selection_coverage",
     "unit_logs_coverage",
+    "weights_coverage",
 )
 
 

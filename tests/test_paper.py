@@ -6,7 +6,6 @@ import re
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,14 +91,8 @@ def test_what_the_text_says_in_words_is_so():
     week = results["audit"]["chart_week"]
     assert week["top_china"] / week["top_us"] > week["ratio"] > 1
     assert results["validation"]["naive.log_ratio"]["calibrated"]["coverage"] < 0.5
-    betas = results["pass_through"]["world-external-api"]
-    assert max(betas.values(), key=lambda b: b["p_china_leads"]) is betas["1"]
     answers = results["correct"]["weeks"]
     latest = results["correct"]["latest"]
     for population in ("outside-china-external-api", "world-external-api"):
         assert answers[population][latest]["contest"]["undersampling"][0] > 1
-    labs = pd.read_csv(ROOT / "results" / "labs.csv")
-    labs = labs[(labs["kind"] == "posterior") & (labs["population"] == "world-external-api")]
-    assert labs["panel"].idxmax() != labs["tokens"].idxmax()
-    assert labs["coverage"].max() > 5 * labs["coverage"].min()
     assert set(results["unidentified"]) == {"us-startups", "us-enterprise", "world-with-self-host"}

@@ -16,7 +16,7 @@ from offroute.report.figures import (
     runs_of_weeks,
     shares_figure,
 )
-from offroute.report.style import COLOURS
+from offroute.report.style import COLOURS, CORRECTED
 
 POPULATION = "outside-china-external-api"
 
@@ -76,7 +76,7 @@ def test_the_ratio_figure_draws_what_is_in_the_frame(weekly):
     assert ax.get_yscale() == "log"
     solid, dashed = [], []
     for line in ax.lines:
-        if line.get_color() == "#5B3A8C":
+        if line.get_color() == CORRECTED:
             (solid if line.get_linestyle() == "-" else dashed).append(line)
     assert len(solid) == 3
     drawn = np.concatenate([line.get_ydata() for line in solid])
@@ -127,3 +127,10 @@ def test_a_suffix_that_is_no_figure_is_refused(tmp_path):
     assert check_plot(tmp_path / "a.PNG").name == "a.PNG"
     with pytest.raises(UsageError, match=r"\.png, \.svg, \.pdf"):
         check_plot(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("name", ["matplotlib", "seaborn"])
+def test_a_figure_without_the_extra_says_what_to_install(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("offroute.report.figures.find_spec", lambda x: None if x == name else x)
+    with pytest.raises(UsageError, match=rf"no {name}.*offroute\[figures\]"):
+        check_plot(tmp_path / "a.svg")

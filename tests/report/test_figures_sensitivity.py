@@ -7,11 +7,8 @@ import pytest
 from offroute.exceptions import SchemaError
 from offroute.inference.crossing import crossing
 from offroute.report.figures import figure_bytes
-from offroute.report.figures_sensitivity import (
-    bounds_figure,
-    estimators_figure,
-    overturn_figure,
-)
+from offroute.report.figures_overturn import nested_figure, overturn_figure
+from offroute.report.figures_sensitivity import estimators_figure
 from offroute.report.figures_series import MOST_CLASSES, series_figure, share_series_figure
 
 
@@ -88,20 +85,21 @@ def test_the_contour_shows_the_estimate_and_the_steps_end_where_they_should():
 def test_open_ends_have_arrows_and_refuted_assumptions_no_bar():
     nested = pd.DataFrame(
         {
+            "population": "world-external-api",
+            "panel": 1.3,
             "assumption": ["none", "gamma", "point", "small gamma"],
             "low": [0.0, 0.2, 0.5, np.nan],
             "high": [np.inf, 0.8, 0.5, np.nan],
             "leads": ["open", "US", "US", ""],
-            "note": ["", "", "", "refuted by the figures"],
         }
     )
-    figure = bounds_figure(nested, title="t", observed=1.3, source="")
+    figure = nested_figure(nested, title="What is left", source="")
     markers = [line.get_marker() for line in figure.axes[0].lines]
     assert markers.count("<") == markers.count(">") == 1
     assert markers.count("o") == 1
-    assert " refuted by the figures" in texts(figure)
+    assert {"What is left", "refuted by the figures"} <= set(texts(figure))
     with pytest.raises(SchemaError):
-        bounds_figure(nested.drop(columns="note"), title="", observed=1.0, source="")
+        nested_figure(nested.drop(columns="panel"), source="")
 
 
 @pytest.fixture

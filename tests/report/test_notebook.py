@@ -3,8 +3,7 @@ import pandas as pd
 import pytest
 
 from offroute.exceptions import SchemaError
-from offroute.report.figures_halves import contour_figure, waterfall_figure
-from offroute.report.figures_panel import audit_figure, intervals_figure, parts_figure
+from offroute.report.figures_panel import intervals_figure, parts_figure
 from offroute.report.notebook import picture, table
 
 WEEKS = pd.to_datetime(["2026-01-05", "2026-01-12", "2026-01-26"])
@@ -87,43 +86,3 @@ def test_parts_break_where_weeks_are_missing_and_name_the_large_ones():
     assert len(figure.axes[0].collections) == 4
     assert "US 97" in _texts(figure)
     assert "China 3" not in _texts(figure)
-
-
-def test_the_audit_leaves_out_weeks_without_a_chart():
-    audit = pd.DataFrame(
-        {
-            "week_start": WEEKS,
-            "top_china": [1.0, 3.0, np.nan],
-            "top_us": [2.0, 1.0, np.nan],
-            "ratio": [0.4, 0.8, 1.2],
-            "ratio_low": [0.3, 0.7, 1.0],
-            "ratio_high": [0.5, 0.9, 1.5],
-        }
-    )
-    ax = audit_figure(audit, source="q").axes[0]
-    chart = np.concatenate([line.get_ydata() for line in ax.lines[1:]])
-    assert np.isclose(chart, 3.0).any()
-    with pytest.raises(SchemaError):
-        audit_figure(audit.drop(columns="ratio"), source="q")
-
-
-def test_the_halves_of_what_could_overturn_stand_alone():
-    factor = np.array([0.25, 1.0, 4.0])
-    grid = pd.DataFrame(
-        {
-            "factor_china": np.repeat(factor, 3),
-            "factor_us_closed": np.tile(factor, 3),
-            "p_china_leads": np.linspace(0.0, 1.0, 9),
-        }
-    )
-    assert "the estimate" in _texts(contour_figure(grid, title="t", source="q"))
-    steps = pd.DataFrame(
-        {
-            "mechanism": ["the press's chart", "bypass", "corrected"],
-            "step": np.log([2.0, 0.25, 0.5]),
-            "low": [np.nan, np.log(0.1), np.nan],
-            "high": [np.nan, np.log(0.5), np.nan],
-        }
-    )
-    texts = _texts(waterfall_figure(steps, title="t", level=0.9, source="q"))
-    assert {"2.00", "0.50"} <= set(texts)

@@ -45,7 +45,7 @@ from offroute.measurement.ledger import build_benchmarks
 from offroute.measurement.market import latest_full_week, week_index
 from offroute.measurement.truncation import hidden_bounds
 from offroute.report.figures import check_plot, figure_bytes
-from offroute.report.figures_sensitivity import bounds_figure
+from offroute.report.figures_overturn import nested_figure
 from offroute.report.files import frame_to_csv, frame_to_json, write_atomic
 from offroute.report.overturn import bounds_view
 
@@ -140,9 +140,11 @@ def bounds(  # numpydoc ignore=PR01
         json_file: frame_to_json(table),
     }
     if plot_file is not None:
-        title = f"What the data allow: week of {monday:%Y-%m-%d}, {population}"
+        title = f"What the data allow, week of {monday:%Y-%m-%d} (dashed: on the panel)"
         cited = sidecar_of("usage", data).citation
-        figure = bounds_figure(nested, title=title, observed=float(x[0] / x[1]), source=cited)
+        figure = nested_figure(
+            nested.assign(population=population, panel=x[0] / x[1]), title=title, source=cited
+        )
         contents[plot_file] = figure_bytes(figure, plot_file.suffix)
     write_atomic({path: content for path, content in contents.items() if path is not None})
     console().print(bounds_view(panel, nested, notes, name=population, week=f"{monday:%Y-%m-%d}"))

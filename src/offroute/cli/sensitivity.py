@@ -32,7 +32,7 @@ from offroute.inference.shares import volumes
 from offroute.measurement.audit import audit_weeks
 from offroute.measurement.market import latest_full_week, week_index
 from offroute.report.figures import check_plot, figure_bytes
-from offroute.report.figures_sensitivity import overturn_figure
+from offroute.report.figures_overturn import overturn_figure
 from offroute.report.files import frame_to_csv, write_atomic
 from offroute.report.over_time import scenario_view
 from offroute.report.overturn import extrapolation, overturn_json, overturn_view, steps_frame

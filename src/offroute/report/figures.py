@@ -45,10 +45,11 @@ def check_plot(path: Path) -> Path:
             rule=f"its suffix must be one of {', '.join(FORMATS)}",
             next_step="Name the file, for example, shares.png.",
         )
-    if find_spec("matplotlib") is None:
+    absent = [name for name in ("matplotlib", "seaborn") if find_spec(name) is None]
+    if absent:
         raise UsageError(
             f"plot '{path}'",
-            got="no matplotlib",
+            got=f"no {' and no '.join(absent)}",
             rule="figures need the extra 'figures'",
             next_step="Install it: pip install 'offroute[figures]'.",
         )
@@ -72,7 +73,7 @@ def figure_bytes(figure: "Figure", suffix: str) -> bytes:
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import RC  # noqa: PLC0415 - likewise
+    from offroute.report.style import RC  # noqa: PLC0415 - it loads matplotlib
 
     kind = suffix.lower()
     out = BytesIO()
@@ -130,7 +131,7 @@ def ratio_figure(weekly: pd.DataFrame, *, titles: dict[str, str], source: str) -
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415 - likewise
+    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["population", "week_start", "observed", "low", "ratio", "high"]
     check_columns(weekly, [*needed, "benchmarks", "weeks_since_last"], name="weekly")
@@ -165,7 +166,7 @@ def ratio_figure(weekly: pd.DataFrame, *, titles: dict[str, str], source: str) -
 
 def _ratio_panel(ax: "Axes", frame: pd.DataFrame, *, named: bool) -> None:
     """Draw one population; `named` panels carry the labels that the others share."""
-    from offroute.report.style import CORRECTED, INK, PANEL, plain_log_axis  # noqa: PLC0415 - likewise
+    from offroute.report.style import CORRECTED, INK, PANEL, plain_log_axis  # noqa: PLC0415 - it loads matplotlib
 
     plain_log_axis(ax, [0.05, 0.1, 0.2, 0.5, 1, 2])
     weeks, stale = frame["week_start"], frame["weeks_since_last"] > 0
@@ -191,7 +192,7 @@ def _ratio_panel(ax: "Axes", frame: pd.DataFrame, *, named: bool) -> None:
 
 def _direct_labels(ax: "Axes", frame: pd.DataFrame, *, named: bool) -> None:
     """Label the lines where they are, instead of a legend."""
-    from offroute.report.style import CORRECTED, INK, MUTED  # noqa: PLC0415 - likewise
+    from offroute.report.style import CORRECTED, INK, MUTED  # noqa: PLC0415 - it loads matplotlib
 
     def _at(part: float) -> pd.Series:
         return frame.iloc[round(part * (len(frame) - 1))]
@@ -253,7 +254,7 @@ def shares_figure(shares: pd.DataFrame, *, level: float, source: str) -> "Figure
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415 - likewise
+    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["population", "week", "class", "observed", "corrected", "low", "high"]
     check_columns(shares, needed, name="shares")
@@ -288,7 +289,7 @@ def shares_figure(shares: pd.DataFrame, *, level: float, source: str) -> "Figure
 
 def _share_bars(ax: "Axes", rows: pd.DataFrame) -> None:
     """Draw one population, a row per class of the index."""
-    from offroute.report.style import COLOURS, CORRECTED, GRID, INK, MUTED, PANEL  # noqa: PLC0415 - likewise
+    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL  # noqa: PLC0415 - it loads matplotlib
 
     place = np.arange(len(rows), dtype=np.float64)
     colours = [COLOURS.get(str(name), CORRECTED) for name in rows.index]
@@ -306,6 +307,5 @@ def _share_bars(ax: "Axes", rows: pd.DataFrame) -> None:
             )  # fmt: skip
     ax.set_yticks(place, [str(name) for name in rows.index], color=INK)
     ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=GRID, linewidth=0.7)
-    ax.set_axisbelow(True)
+    ax.grid(axis="x")
     ax.set_xlabel("% of tokens", fontsize=8)

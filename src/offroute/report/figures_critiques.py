@@ -99,7 +99,7 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
     from matplotlib.lines import Line2D  # noqa: PLC0415 - likewise
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import CORRECTED, GRID, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
+    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     rows = critiques_rows(table)
     names = list(dict.fromkeys(rows["asked"]))
@@ -134,9 +134,9 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
             ax.set_xticks(_TICKS)
             ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
             ax.xaxis.set_minor_locator(NullLocator())
-            ax.grid(axis="x", color=GRID, linewidth=0.7)
+            ax.grid(axis="x")
             ax.axvline(1.0, color=INK, linewidth=0.9)
-            ax.set_axisbelow(True)
+            ax.tick_params(axis="y", length=0)
             ax.set_title(name, fontsize=9, loc="left", color=INK)
             ax.set_xlabel("China less than shown  <  1  <  China more than shown")
             for missing in sorted(set(labels.index) - set(rows.loc[rows["asked"] == name, "row"])):
@@ -158,7 +158,7 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
                     ax.plot(
                         row.middle, row.row, "o", color=colour, markerfacecolor=face, markersize=4.5
                     )
-        axes[0].set_yticks(list(labels.index), list(labels), fontsize=8)
+        axes[0].set_yticks(list(labels.index), list(labels), fontsize=8, color=INK)
         axes[0].set_ylim(len(labels) - 0.4, -0.6)
         figure.legend(
             handles=[

@@ -17,7 +17,7 @@ _EDGE = (0.02, 60.0)
 """Ends of the axis of bounds; beyond, an arrow."""
 
 
-def steps_figure(steps: pd.DataFrame, *, source: str) -> "Figure":
+def steps_figure(steps: pd.DataFrame, *, source: str, title: str = "") -> "Figure":
     """Draw the way from the chart's ratio to the corrected one, by population.
 
     Parameters
@@ -27,6 +27,8 @@ def steps_figure(steps: pd.DataFrame, *, source: str) -> "Figure":
         and last row of a population are its ends.
     source : str
         Line under the figure.
+    title : str
+        Heading, for a figure without a caption.
 
     Returns
     -------
@@ -40,16 +42,16 @@ def steps_figure(steps: pd.DataFrame, *, source: str) -> "Figure":
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import INK, RC, source_line  # noqa: PLC0415 - likewise
+    from offroute.report.style import INK, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(steps, ["population", "mechanism", "step", "low", "high"], name="steps")
     names = list(dict.fromkeys(steps["population"]))
     with rc_context(RC):
-        figure, axes = panels(len(names), 3.4, left=0.268, bottom=0.19)
+        figure, axes = panels(len(names), 3.4, left=0.268, bottom=0.19, title=title)
         edges = []
         for ax, name in zip(axes, names, strict=True):
             rows = steps[steps["population"] == name].reset_index(drop=True)
-            edges += _waterfall(ax, rows)
+            edges += steps_panel(ax, rows)
             name_panel(ax, name)
         rows = steps[steps["population"] == names[0]]
         axes[0].set_yticks(np.arange(len(rows)), list(rows["mechanism"]), color=INK)
@@ -64,8 +66,21 @@ def steps_figure(steps: pd.DataFrame, *, source: str) -> "Figure":
     return figure
 
 
-def _waterfall(ax: "Axes", rows: pd.DataFrame) -> list[float]:
-    """Draw one population and return the ratios that the axis must hold."""
+def steps_panel(ax: "Axes", rows: pd.DataFrame) -> list[float]:
+    """Draw the steps of one population from top to bottom.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Axes to draw on.
+    rows : pandas.DataFrame
+        Its rows of the frame of `steps_figure`, indexed from 0.
+
+    Returns
+    -------
+    list of float
+        The ratios that the axis must hold.
+    """
     from offroute.report.style import COLOURS, CORRECTED, INK, PANEL  # noqa: PLC0415 - an extra
 
     at, edges, last = 0.0, [1.0], len(rows) - 1
@@ -93,7 +108,66 @@ def _waterfall(ax: "Axes", rows: pd.DataFrame) -> list[float]:
     return edges
 
 
-def tipping_figure(grid: pd.DataFrame, *, source: str) -> "Figure":
+def overturn_figure(
+    grid: pd.DataFrame, steps: pd.DataFrame, *, level: float, source: str
+) -> "Figure":
+    """Draw what would have to be true for China to lead, and what moves the ratio.
+
+    Parameters
+    ----------
+    grid : pandas.DataFrame
+        As `offroute.inference.overturn.contour_frame` returns it.
+    steps : pandas.DataFrame
+        As `offroute.report.overturn.steps_frame` returns it, with ``population`` and ``week``.
+    level : float
+        Probability of the intervals.
+    source : str
+        Line under the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left: P(China leads) when what the panel does not see of either side is larger or smaller
+        than estimated, with the line on which the order flips. Right: steps from the chart to the
+        corrected ratio.
+
+    Raises
+    ------
+    SchemaError
+        If a column is missing.
+    """
+    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
+    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+
+    from offroute.report.style import INK, MUTED, RC, source_line  # noqa: PLC0415 - it loads matplotlib
+
+    check_columns(grid, ["factor_china", "factor_us_closed", "p_china_leads"], name="grid")
+    check_columns(steps, ["mechanism", "step", "low", "high", "population", "week"], name="steps")
+    with rc_context(RC):
+        figure = Figure(figsize=(11.4, 4.9))
+        left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.12))
+        figure.subplots_adjust(left=0.065, right=0.985, top=0.8, bottom=0.15, wspace=0.72)
+        figure.text(
+            0.01, 0.97, f"What could overturn the week of {steps['week'].iloc[0]}, "
+            f"{steps['population'].iloc[0]}", fontsize=12, weight="bold", va="top",
+        )  # fmt: skip
+        figure.text(
+            0.01, 0.91, "Left: probability that China leads if the unseen part of either side is "
+            "larger or smaller than estimated. Right: what moves the ratio of China to the US "
+            f"({level:.0%} intervals).", color=MUTED, va="top",
+        )  # fmt: skip
+        contour_panel(left, grid)
+        edges = steps_panel(right, steps.reset_index(drop=True))
+        ratio_axis(right, min(edges), max(edges))
+        right.set_yticks(np.arange(len(steps)), list(steps["mechanism"]), color=INK)
+        right.set_ylim(len(steps) - 0.5, -0.5)
+        right.tick_params(axis="y", length=0)
+        right.set_title("China : US, from the chart to the market", loc="left", fontsize=9.5)
+        source_line(figure, source)
+    return figure
+
+
+def tipping_figure(grid: pd.DataFrame, *, source: str, title: str = "") -> "Figure":
     """Draw who leads if the unseen part of either side is larger or smaller than estimated.
 
     Parameters
@@ -102,6 +176,8 @@ def tipping_figure(grid: pd.DataFrame, *, source: str) -> "Figure":
         As `offroute.inference.overturn.contour_frame` returns it, with ``population``.
     source : str
         Line under the figure.
+    title : str
+        Heading, for a figure without a caption.
 
     Returns
     -------
@@ -115,13 +191,14 @@ def tipping_figure(grid: pd.DataFrame, *, source: str) -> "Figure":
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import RC, source_line  # noqa: PLC0415 - likewise
+    from offroute.report.style import RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["population", "factor_china", "factor_us_closed", "p_china_leads"]
     check_columns(grid, needed, name="grid")
     names = list(dict.fromkeys(grid["population"]))
+    height = 2.9 if len(names) > 1 else 5.2
     with rc_context(RC):
-        figure, axes = panels(len(names), 2.9, left=0.085, bottom=0.22)
+        figure, axes = panels(len(names), height, left=0.085, bottom=0.64 / height, title=title)
         for i, (ax, name) in enumerate(zip(axes, names, strict=True)):
             contour_panel(ax, grid[grid["population"] == name])
             name_panel(ax, name)
@@ -137,7 +214,7 @@ def tipping_figure(grid: pd.DataFrame, *, source: str) -> "Figure":
     return figure
 
 
-def nested_figure(nested: pd.DataFrame, *, source: str) -> "Figure":
+def nested_figure(nested: pd.DataFrame, *, source: str, title: str = "") -> "Figure":
     """Draw what each assumption leaves of the ratio of China to the US, by population.
 
     Parameters
@@ -147,6 +224,8 @@ def nested_figure(nested: pd.DataFrame, *, source: str) -> "Figure":
         ``panel``, the ratio on the panel.
     source : str
         Line under the figure.
+    title : str
+        Heading, for a figure without a caption.
 
     Returns
     -------
@@ -163,10 +242,14 @@ def nested_figure(nested: pd.DataFrame, *, source: str) -> "Figure":
 
     from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
-    check_columns(nested, ["population", "assumption", "low", "high", "leads"], name="nested")
+    needed = ["population", "panel", "assumption", "low", "high", "leads"]
+    check_columns(nested, needed, name="nested")
     names = list(dict.fromkeys(nested["population"]))
     with rc_context(RC):
-        figure, axes = panels(len(names), 3.4, left=0.285, bottom=0.19)
+        height = 0.22 * int(nested["population"].value_counts().max()) + 1.0
+        figure, axes = panels(
+            len(names), height, left=0.285, top=1 - 0.34 / height, bottom=0.65 / height, title=title
+        )
         for ax, name in zip(axes, names, strict=True):
             rows = nested[nested["population"] == name].reset_index(drop=True)
             ax.axvline(float(rows["panel"].iloc[0]), color=PANEL, linewidth=1.1, linestyle="--")

@@ -1,4 +1,4 @@
-"""Figures of the panel itself and lists of intervals; each takes a tidy frame."""
+"""Figures of the analyses alone: parts of a whole, lists of intervals."""
 
 from typing import TYPE_CHECKING
 
@@ -14,78 +14,6 @@ if TYPE_CHECKING:
 
 _TICKS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 _LEAST_LABEL = 0.05
-
-
-def audit_figure(audit: pd.DataFrame, *, source: str) -> "Figure":
-    """Draw the chart's own ratio of China to the US beside that of all models, with bounds.
-
-    Parameters
-    ----------
-    audit : pandas.DataFrame
-        As `offroute.measurement.audit.audit_weeks` returns it.
-    source : str
-        Line under the figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The ratio of the nine models of the chart, of all named models, and the range when models
-        of unknown maker and the unnamed rest go to either side; broken where weeks are missing.
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing.
-    """
-    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
-    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
-
-    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, plain_log_axis, source_line  # noqa: PLC0415 - it loads matplotlib
-
-    needed = ["week_start", "top_china", "top_us", "ratio", "ratio_low", "ratio_high"]
-    check_columns(audit, needed, name="audit")
-    frame = audit.sort_values("week_start").reset_index(drop=True)
-    chart = (frame["top_china"] / frame["top_us"].where(frame["top_us"] > 0)).replace(0.0, np.nan)
-    with rc_context(RC):
-        figure = Figure(figsize=(9.4, 4.5))
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.055, right=0.9, top=0.83, bottom=0.12)
-        figure.text(
-            0.01, 0.965, "China against the US on the panel, by who is counted", fontsize=12,
-            weight="bold", va="top",
-        )  # fmt: skip
-        figure.text(
-            0.01, 0.9, "Tokens to Chinese models per token to US models, by week. Grey: cloaked "
-            "models and the unnamed rest all given to one side. Log scale.", color=MUTED, va="top",
-        )  # fmt: skip
-        plain_log_axis(ax, [0.01, 0.03, 0.1, 0.3, 1, 3, 10])
-        ax.axhline(1, color=INK, linewidth=0.9)
-        for run in runs_of_weeks(frame["week_start"]):
-            part = frame.iloc[run]
-            x = part["week_start"]
-            ax.fill_between(x, part["ratio_low"], part["ratio_high"], color=PANEL, alpha=0.3, lw=0)
-            ax.plot(x, part["ratio"], color=INK, linewidth=1.8)
-            ax.plot(x, chart.iloc[run], color=COLOURS["China"], linewidth=1.2)
-        last, peak = frame["week_start"].iloc[-1], int(np.nanargmax(chart.to_numpy()))
-        for text, week, y, colour, where in (
-            ("all named\nmodels", last, frame["ratio"].iloc[-1], INK, (6, 0)),
-            ("the nine models of the chart", frame["week_start"].iloc[peak], chart.iloc[peak],
-             COLOURS["China"], (-8, 0)),
-        ):  # fmt: skip
-            ax.annotate(
-                text, (week, y), xytext=where, textcoords="offset points", color=colour,
-                fontsize=8.5, weight="bold", va="center", ha="right" if where[0] < 0 else "left",
-                annotation_clip=False,
-            )  # fmt: skip
-        side = frame["week_start"].iloc[0]
-        ax.text(side, 1.06, "China ahead ↑", fontsize=7.5, color=MUTED, va="bottom")
-        ax.text(side, 0.94, "US ahead ↓", fontsize=7.5, color=MUTED, va="top")
-        quarters = pd.date_range(side - pd.Timedelta(days=6), last, freq="QS")
-        names = [f"{day:%Y}" if day.month == 1 else f"{day:%b}" for day in quarters]
-        ax.set_xticks(quarters.to_pydatetime(), names)
-        ax.margins(x=0.01)
-        source_line(figure, source)
-    return figure
 
 
 def parts_figure(table: pd.DataFrame, *, title: str, subtitle: str, source: str) -> "Figure":
@@ -263,8 +191,6 @@ def _value_axis(
     """Scale and ticks of the values."""
     from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter  # noqa: PLC0415 - it loads matplotlib
 
-    from offroute.report.style import GRID  # noqa: PLC0415 - matplotlib is an extra
-
     if log:
         values = rows[["value", "low", "high"]].to_numpy(dtype=np.float64)
         shown = values[np.isfinite(values) & (values > 0)]
@@ -277,5 +203,4 @@ def _value_axis(
         ax.xaxis.set_minor_locator(NullLocator())
     elif spec.endswith("%"):
         ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.grid(axis="x", color=GRID, linewidth=0.7)
-    ax.set_axisbelow(True)
+    ax.grid(axis="x")

@@ -22,7 +22,13 @@ BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
 
 
 def panels(
-    count: int, height: float, *, left: float = 0.075, bottom: float = 0.17, top: float = 0.9
+    count: int,
+    height: float,
+    *,
+    left: float = 0.075,
+    bottom: float = 0.17,
+    top: float = 0.9,
+    title: str = "",
 ) -> tuple["Figure", list["Axes"]]:
     """Return a figure of the width of the text with axes side by side that share y.
 
@@ -33,7 +39,9 @@ def panels(
     height : float
         Inches.
     left, bottom, top : float
-        Margins, fractions of the figure.
+        Margins, fractions of the height or width without the title.
+    title : str
+        Heading above all axes.
 
     Returns
     -------
@@ -42,9 +50,14 @@ def panels(
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - matplotlib is an extra
 
-    figure = Figure(figsize=(WIDTH, height))
+    whole = height + (0.2 if title else 0.0)
+    part = height / whole
+    figure = Figure(figsize=(WIDTH, whole))
     axes = figure.subplots(1, count, sharey=True, squeeze=False)[0]
-    figure.subplots_adjust(left=left, right=0.985, top=top, bottom=bottom, wspace=0.09)
+    figure.subplots_adjust(
+        left=left, right=0.985, top=top * part, bottom=bottom * part, wspace=0.09
+    )
+    figure.text(0.01, 1 - 0.08 / whole, title, fontsize=10, weight="bold", va="top")
     return figure, list(axes)
 
 
@@ -58,7 +71,7 @@ def name_panel(ax: "Axes", text: str) -> None:
     text : str
         Its name.
     """
-    ax.set_title(text, loc="left", fontsize=8, pad=5, weight="bold")
+    ax.set_title(text, loc="left", fontsize=7.4, pad=5, weight="bold")
     ax.tick_params(labelsize=7.5)
 
 
@@ -132,7 +145,7 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
         day = float(dates[at])
         ax.axvline(day, color=MUTED, linewidth=0.7, linestyle=":")
         ax.set_ylim(0.09, max(5.5, 1.2 * float(top.max())))
-        for value, colour, lift in ((top[at], COLOURS["China"], 5), (frame["ratio"][at], INK, -13)):
+        for value, colour, lift in ((top[at], COLOURS["China"], 8), (frame["ratio"][at], INK, -13)):
             ax.plot(day, value, "o", color=colour, markersize=4.5)
             ax.annotate(
                 f"{value:.2f}", (day, value), xytext=(6, lift), textcoords="offset points",
@@ -187,7 +200,7 @@ def coverage_figure(labs: pd.DataFrame, *, population: str, source: str) -> "Fig
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import COLOURS, GRID, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
+    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["population", "kind", "lab", "origin", "coverage", "low", "high", "panel", "side"]
     check_columns(labs, needed, name="labs")
@@ -217,8 +230,7 @@ def coverage_figure(labs: pd.DataFrame, *, population: str, source: str) -> "Fig
         ax.tick_params(labelsize=8)
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g} %"))
         ax.xaxis.set_minor_locator(NullLocator())
-        ax.grid(axis="x", color=GRID, linewidth=0.7)
-        ax.set_axisbelow(True)
+        ax.grid(axis="x")
         ax.set_xlabel("tokens on the panel, % of all tokens of the lab (log scale)", fontsize=8)
         handles = [
             *(ax.plot([], [], "o-", color=COLOURS[o], lw=3, ms=5, label=o)[0]
@@ -261,7 +273,7 @@ def shares_over_time_figure(weekly: pd.DataFrame, *, since: str, source: str) ->
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import COLOURS, GRID, RC, source_line  # noqa: PLC0415 - it loads matplotlib
+    from offroute.report.style import COLOURS, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     bands = [("band_low", "band_high", 0.13), ("low", "high", 0.28)]
     needed = ["population", "class", "week_start", "observed", "corrected", "weeks_since_last"]
@@ -290,10 +302,9 @@ def shares_over_time_figure(weekly: pd.DataFrame, *, since: str, source: str) ->
                     where = frame["week_start"].iloc[-2]
                     height = 100 * float(frame["corrected"].iloc[-2]) + 2.5
                     ax.text(where, height, side, fontsize=8, weight="bold", ha="right",
-                            va="bottom")  # fmt: skip
+                            va="bottom", color=COLOURS[side])  # fmt: skip
             ax.set_ylim(0, 100)
-            ax.grid(axis="y", color=GRID, linewidth=0.7)
-            ax.set_axisbelow(True)
+            ax.grid(axis="y")
             months(ax, frame["week_start"], 3)
             ax.margins(x=0.02)
             name_panel(ax, name)
@@ -329,7 +340,7 @@ def crossing_figure(crossings: pd.DataFrame, *, against: str, source: str) -> "F
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
 
-    from offroute.report.style import COLOURS, GRID, RC, source_line  # noqa: PLC0415 - it loads matplotlib
+    from offroute.report.style import COLOURS, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["population", "against", "lead", "kind", "part", "week_start", "probability"]
     check_columns(crossings, needed, name="crossings")
@@ -360,8 +371,7 @@ def crossing_figure(crossings: pd.DataFrame, *, against: str, source: str) -> "F
             ax.text(0.03, 0.97, f"never: {' / '.join(masses)}", fontsize=7.5, va="top",
                     transform=ax.transAxes)  # fmt: skip
             ax.set_ylim(0, 1)
-            ax.grid(axis="y", color=GRID, linewidth=0.7)
-            ax.set_axisbelow(True)
+            ax.grid(axis="y")
             months(ax, weeks, 3)
             name_panel(ax, name)
         axes[0].set_ylabel("P(China's lead has begun)", fontsize=8, labelpad=2)

@@ -1,4 +1,4 @@
-"""Figures of what could overturn the answer; each takes a tidy frame and returns a Figure."""
+"""The axis of a ratio, the contours of a lead, and every estimator beside each other."""
 
 from typing import TYPE_CHECKING
 
@@ -28,16 +28,15 @@ def ratio_axis(ax: "Axes", low: float, high: float) -> None:
     """
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
 
-    from offroute.report.style import GRID, INK  # noqa: PLC0415 - likewise
+    from offroute.report.style import INK  # noqa: PLC0415 - it loads matplotlib
 
     ax.set_xscale("log")
     ax.set_xlim(low / 1.25, high * 1.25)
     ax.set_xticks([t for t in _TICKS if low / 1.25 <= t <= high * 1.25])
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.grid(axis="x", color=GRID, linewidth=0.7)
+    ax.grid(axis="x")
     ax.axvline(1.0, color=INK, linewidth=0.9)
-    ax.set_axisbelow(True)
 
 
 def estimators_figure(table: pd.DataFrame, *, source: str) -> "Figure":
@@ -127,60 +126,6 @@ def estimators_figure(table: pd.DataFrame, *, source: str) -> "Figure":
     return figure
 
 
-def overturn_figure(
-    grid: pd.DataFrame, steps: pd.DataFrame, *, level: float, source: str
-) -> "Figure":
-    """Draw what would have to be true for China to lead, and what moves the ratio.
-
-    Parameters
-    ----------
-    grid : pandas.DataFrame
-        As `offroute.inference.overturn.contour_frame` returns it.
-    steps : pandas.DataFrame
-        As `offroute.report.overturn.steps_frame` returns it, with ``population`` and ``week``.
-    level : float
-        Probability of the intervals.
-    source : str
-        Line under the figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Left: P(China leads) when what the panel does not see of either side is larger or smaller
-        than estimated, with the line on which the order flips. Right: steps from the chart to the
-        corrected ratio.
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing.
-    """
-    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
-    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
-
-    from offroute.report.style import MUTED, RC, source_line  # noqa: PLC0415 - likewise
-
-    check_columns(grid, ["factor_china", "factor_us_closed", "p_china_leads"], name="grid")
-    check_columns(steps, ["mechanism", "step", "low", "high", "population", "week"], name="steps")
-    with rc_context(RC):
-        figure = Figure(figsize=(11.4, 4.9))
-        left, right = figure.subplots(1, 2, width_ratios=(1.0, 1.12))
-        figure.subplots_adjust(left=0.065, right=0.985, top=0.8, bottom=0.15, wspace=0.72)
-        figure.text(
-            0.01, 0.97, f"What could overturn the week of {steps['week'].iloc[0]}, "
-            f"{steps['population'].iloc[0]}", fontsize=12, weight="bold", va="top",
-        )  # fmt: skip
-        figure.text(
-            0.01, 0.91, "Left: probability that China leads if the unseen part of either side is "
-            "larger or smaller than estimated. Right: what moves the ratio of China to the US "
-            f"({level:.0%} intervals).", color=MUTED, va="top",
-        )  # fmt: skip
-        contour_panel(left, grid)
-        steps_panel(right, steps)
-        source_line(figure, source)
-    return figure
-
-
 def contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
     """Draw filled contours of the probability over the two factors, on log axes.
 
@@ -192,22 +137,16 @@ def contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
         Probability of a Chinese lead by the two factors.
     """
     from matplotlib.ticker import FuncFormatter, NullLocator  # noqa: PLC0415 - an extra
+    from seaborn import blend_palette  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import COLOURS, INK  # noqa: PLC0415 - likewise
+    from offroute.report.style import COLOURS, INK  # noqa: PLC0415 - it loads matplotlib
 
     table = grid.pivot(index="factor_china", columns="factor_us_closed", values="p_china_leads")
     x, y, p = table.columns.to_numpy(), table.index.to_numpy(), table.to_numpy()
     levels = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-    blue, orange = COLOURS["US"], COLOURS["China"]
-    shades = [
-        (blue, 0.55),
-        (blue, 0.3),
-        (blue, 0.12),
-        (orange, 0.12),
-        (orange, 0.3),
-        (orange, 0.55),
-    ]
-    ax.contourf(x, y, p, levels=levels, colors=shades)
+    shades = blend_palette([COLOURS["US"], "white", COLOURS["China"]], len(levels) + 3)
+    # Neither the full colours nor the white of the middle: six shades on its two sides.
+    ax.contourf(x, y, p, levels=levels, colors=[*shades[1:4], *shades[5:8]])
     if p.min() < 0.5 < p.max():  # noqa: PLR2004 - the order flips
         ax.contour(x, y, p, levels=[0.5], colors=[INK], linewidths=1.4)
     lines = ax.contour(x, y, p, levels=[0.05, 0.25, 0.75, 0.95], colors=[INK], linewidths=0.5)
@@ -222,108 +161,3 @@ def contour_panel(ax: "Axes", grid: pd.DataFrame) -> None:
     ax.set_xlabel("closed US models off the panel, times the estimate", fontsize=8)
     ax.set_ylabel("Chinese models off the panel, times the estimate", fontsize=8)
     ax.set_title("P(China leads)", loc="left", fontsize=9.5, color=INK, pad=6)
-
-
-def steps_panel(ax: "Axes", steps: pd.DataFrame) -> None:
-    """Waterfall of the ratio from top to bottom.
-
-    Parameters
-    ----------
-    ax : matplotlib.axes.Axes
-        Axes to draw on.
-    steps : pandas.DataFrame
-        Steps with their intervals.
-    """
-    from offroute.report.style import CORRECTED, INK, MUTED, PANEL  # noqa: PLC0415 - an extra
-
-    at = 0.0
-    edges = [1.0]
-    last = len(steps) - 1
-    for place, (_, row) in enumerate(steps.iterrows()):
-        if place in (0, last):
-            ratio = float(np.exp(row["step"]))
-            ax.plot(ratio, place, "o", color=PANEL if place == 0 else CORRECTED, markersize=8)
-            ax.annotate(
-                f"{ratio:.2f}", (ratio, place), xytext=(-8, 0), textcoords="offset points",
-                fontsize=8.5, va="center", ha="right", weight="bold",
-            )  # fmt: skip
-            at = float(row["step"])
-            edges.append(ratio)
-            continue
-        ends = np.exp([at, at + row["step"]])
-        ax.hlines(place, ends[0], ends[1], color=MUTED, linewidth=7, alpha=0.45)
-        low, high = np.exp(at + row["low"]), np.exp(at + row["high"])
-        ax.hlines(place, low, high, color=INK, linewidth=1.1)
-        ax.plot(ends[1], place, "|", color=INK, markersize=9)
-        ax.vlines(ends[1], place, place + 1, color=PANEL, linewidth=0.7, linestyle=":")
-        edges += [low, high]
-        at += float(row["step"])
-    ratio_axis(ax, min(edges), max(edges))
-    ax.set_yticks(np.arange(len(steps)), list(steps["mechanism"]), color=INK)
-    ax.set_ylim(len(steps) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.set_title("China : US, from the chart to the market", loc="left", fontsize=9.5, color=INK)
-
-
-def bounds_figure(nested: pd.DataFrame, *, title: str, observed: float, source: str) -> "Figure":
-    """Draw what each assumption leaves of the ratio of China to the US.
-
-    Parameters
-    ----------
-    nested : pandas.DataFrame
-        As `offroute.inference.identified_sets.nested_table` returns it.
-    title : str
-        Heading.
-    observed : float
-        Ratio on the panel.
-    source : str
-        Line under the figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        One bar an assumption, with an arrow where nothing bounds it; assumptions that the figures
-        refute say so.
-
-    Raises
-    ------
-    SchemaError
-        If a column is missing.
-    """
-    from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
-    from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
-
-    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
-
-    check_columns(nested, ["assumption", "low", "high", "leads", "note"], name="nested")
-    low, high = _TICKS[0], _TICKS[-1]
-    with rc_context(RC):
-        height = 1.55 + 0.36 * len(nested)
-        figure = Figure(figsize=(9.0, height))
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.33, right=0.97, top=1 - 0.85 / height, bottom=0.62 / height)
-        figure.text(0.01, 1 - 0.12 / height, title, fontsize=12, weight="bold", va="top")
-        figure.text(
-            0.01, 1 - 0.40 / height, "Tokens to Chinese models per token to US models that each "
-            "assumption allows. Dashed: on the panel. Log scale.", color=MUTED, va="top",
-        )  # fmt: skip
-        ax.axvline(observed, color=PANEL, linewidth=1.0, linestyle="--")
-        for place, (_, row) in enumerate(nested.iterrows()):
-            if np.isnan(row["low"]):
-                ax.text(1.0, place, " refuted by the figures", fontsize=8, va="center", color=MUTED)
-                continue
-            colour = COLOURS.get(row["leads"], MUTED)
-            if row["low"] == row["high"]:
-                ax.plot(row["low"], place, "o", color=CORRECTED, markersize=7)
-                continue
-            a, b = max(row["low"], low / 1.2), min(row["high"], high * 1.2)
-            ax.hlines(place, a, b, color=colour, linewidth=6, alpha=0.55)
-            for end, open_end, mark in ((a, row["low"] < a, "<"), (b, row["high"] > b, ">")):
-                if open_end:
-                    ax.plot(end, place, mark, color=colour, markersize=7, clip_on=False)
-        ratio_axis(ax, low, high)
-        ax.set_yticks(np.arange(len(nested)), list(nested["assumption"]), color=INK)
-        ax.set_ylim(len(nested) - 0.5, -0.5)
-        ax.tick_params(axis="y", length=0)
-        source_line(figure, source)
-    return figure

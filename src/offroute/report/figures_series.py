@@ -49,8 +49,10 @@ def series_figure(
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+    from seaborn import light_palette  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import INK, MUTED, PANEL, RC, plain_log_axis, source_line  # noqa: PLC0415 - it loads matplotlib
+    from offroute.report import style  # noqa: PLC0415 - it loads matplotlib
+    from offroute.report.style import COLOURS, INK, MUTED, PANEL, RC, plain_log_axis  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(table, [*_BAND, "ratio"], name="table")
     with rc_context(RC):
@@ -66,7 +68,7 @@ def series_figure(
         plain_log_axis(left, [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20])
         left.axhline(1, color=INK, linewidth=0.9)
         seen = table.dropna(subset=["observed"]).reset_index(drop=True)
-        _band(left, seen, "ratio", scale=1.0)
+        _band(left, seen, "ratio", scale=1.0, colour=style.CORRECTED)
         left.set_ylim(
             max(float(seen["band_low"].min()) / 1.2, 0.01), float(seen["band_high"].max()) * 1.2
         )
@@ -74,10 +76,11 @@ def series_figure(
         _months(left, seen["week_start"], "3MS")
         at = np.arange(len(leads), dtype=np.float64)
         start = np.zeros(len(leads))
+        shades = light_palette(COLOURS["China"], 4)
         parts = (
-            ("at the start", [c.left_censored for c in leads.values()], "#D55E00"),
-            ("later", [float(c.probability.sum()) for c in leads.values()], "#E69F00"),
-            ("unfinished", [c.right_censored for c in leads.values()], "#F0D9B5"),
+            ("at the start", [c.left_censored for c in leads.values()], shades[3]),
+            ("later", [float(c.probability.sum()) for c in leads.values()], shades[2]),
+            ("unfinished", [c.right_censored for c in leads.values()], shades[1]),
             ("never", [c.never for c in leads.values()], PANEL),
         )
         for name, values, colour in parts:
@@ -94,7 +97,7 @@ def series_figure(
             ncols=4, fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.35, -0.06),
             handlelength=0.9, columnspacing=0.8,
         )  # fmt: skip
-        source_line(figure, source)
+        style.source_line(figure, source)
     return figure
 
 
@@ -104,9 +107,9 @@ def _months(ax: "Axes", weeks: pd.Series, every: str) -> None:
     ax.set_xticks(days.to_pydatetime(), [f"{day:%b %y}" for day in days])
 
 
-def _band(ax: "Axes", frame: pd.DataFrame, middle: str, *, scale: float) -> None:
+def _band(ax: "Axes", frame: pd.DataFrame, middle: str, *, scale: float, colour: str) -> None:
     """Draw panel, median, interval and band of one series, run by run."""
-    from offroute.report.style import CORRECTED, PANEL  # noqa: PLC0415 - matplotlib is an extra
+    from offroute.report.style import PANEL  # noqa: PLC0415 - matplotlib is an extra
 
     stale = frame["weeks_since_last"] > 0
     for run in runs_of_weeks(frame["week_start"]):
@@ -114,7 +117,7 @@ def _band(ax: "Axes", frame: pd.DataFrame, middle: str, *, scale: float) -> None
         x = part["week_start"]
         for low, high, shade in (("band_low", "band_high", 0.12), ("low", "high", 0.25)):
             ax.fill_between(
-                x, scale * part[low], scale * part[high], color=CORRECTED, alpha=shade, linewidth=0
+                x, scale * part[low], scale * part[high], color=colour, alpha=shade, linewidth=0
             )
         ax.plot(x, scale * part["observed"], color=PANEL, linewidth=1.4)
         # The dashed part starts at the last disclosure, so that the two parts meet.
@@ -123,7 +126,7 @@ def _band(ax: "Axes", frame: pd.DataFrame, middle: str, *, scale: float) -> None
             (part[after | (part["weeks_since_last"] == 0)], (0, (2, 1.3))),
         ):
             ax.plot(
-                piece["week_start"], scale * piece[middle], color=CORRECTED, linewidth=1.8,
+                piece["week_start"], scale * piece[middle], color=colour, linewidth=1.8,
                 linestyle=dash,
             )  # fmt: skip
 
@@ -155,7 +158,7 @@ def share_series_figure(table: pd.DataFrame, *, title: str, level: float, source
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import GRID, INK, MUTED, RC, source_line  # noqa: PLC0415 - likewise
+    from offroute.report.style import COLOURS, CORRECTED, INK, MUTED, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     check_columns(table, [*_BAND, "class", "corrected"], name="table")
     seen = table.dropna(subset=["observed"])
@@ -178,11 +181,10 @@ def share_series_figure(table: pd.DataFrame, *, title: str, level: float, source
         )  # fmt: skip
         for ax, name in zip(axes, classes, strict=False):
             frame = seen[seen["class"] == name].sort_values("week_start").reset_index(drop=True)
-            _band(ax, frame, "corrected", scale=100.0)
+            _band(ax, frame, "corrected", scale=100.0, colour=COLOURS.get(str(name), CORRECTED))
             ax.set_ylim(bottom=0)
             ax.set_title(str(name), loc="left", fontsize=9, color=INK, pad=4)
-            ax.grid(axis="y", color=GRID, linewidth=0.7)
-            ax.set_axisbelow(True)
+            ax.grid(axis="y")
             _months(ax, frame["week_start"], "6MS")
             ax.tick_params(labelsize=7.5)
         for ax in axes[len(classes) :]:

@@ -10,7 +10,6 @@ from offroute.report.figures_paper import BOX, name_panel, panels
 from offroute.report.figures_sensitivity import ratio_axis
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NOMINAL = 0.9
@@ -53,8 +52,9 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
         If a column is missing.
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
+    from seaborn import heatmap, light_palette  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import CORRECTED, GRID, INK, MUTED, RC, source_line  # noqa: PLC0415 - it loads matplotlib
+    from offroute.report.style import CORRECTED, INK, MUTED, RC, TOO_LOW, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["kind", "world", "estimator", "quantity", "nominal", "measured", "markets", "se"]
     check_columns(table, [*needed, "too_low"], name="table")
@@ -67,24 +67,30 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
 
         figure = Figure(figsize=(7.2, 3.7))
         left, right = figure.subplots(1, 2, width_ratios=(2.5, 1.0))
-        figure.subplots_adjust(left=0.15, right=0.985, top=0.8, bottom=0.14, wspace=0.2)
-        for y, world in enumerate(worlds):
-            for x, (estimator, quantity) in enumerate(columns):
-                chosen = (held["world"] == world) & (held["estimator"] == estimator)
-                row = held[chosen & (held["quantity"] == quantity)]
-                if len(row):
-                    _cell(left, x, y, float(row["measured"].iloc[0]), bool(row["too_low"].iloc[0]))
-        left.set_xlim(-0.5, len(columns) - 0.5)
-        left.set_ylim(len(worlds) - 0.5, -0.5)
-        left.set_yticks(np.arange(len(worlds)), worlds, color=INK)
+        figure.subplots_adjust(left=0.165, right=0.985, top=0.8, bottom=0.14, wspace=0.25)
+        order = pd.MultiIndex.from_tuples(columns)
+        held = held.assign(
+            shown=100 * held["measured"],
+            missing=(NOMINAL - held["measured"]).where(held["too_low"], 0.0),
+        )
+        shown, missing = (
+            held.pivot(index="world", columns=["estimator", "quantity"], values=name).reindex(
+                index=worlds, columns=order
+            )
+            for name in ("shown", "missing")
+        )
+        heatmap(
+            missing, annot=shown, fmt=".0f", cmap=light_palette(TOO_LOW, as_cmap=True), vmin=0,
+            vmax=1.3, cbar=False, linewidths=2.5, annot_kws={"size": 8, "color": INK}, ax=left,
+        )  # fmt: skip
+        left.set(xlabel="", ylabel="")
+        left.set_yticks(np.arange(len(worlds)) + 0.5, worlds, color=INK, rotation=0)
         names = [f"{name}\nlog\nratio" for name in RIVALS.values()]
         names += ["synth.:\n" + text.replace(", ", "\n") for text in QUANTITIES.values()]
-        left.set_xticks(np.arange(len(columns)), names, color=INK)
+        left.set_xticks(np.arange(len(columns)) + 0.5, names, color=INK)
         left.xaxis.tick_top()
         left.tick_params(length=0, labelsize=7.2)
-        for spine in left.spines.values():
-            spine.set_visible(False)
-        left.text(-0.5, len(worlds) - 0.3, "% of markets whose truth lies in the 90 % interval; "
+        left.text(0, len(worlds) + 0.2, "% of markets whose truth lies in the 90 % interval; "
                   "red: below it by\nmore than two standard errors", fontsize=7.2, color=MUTED,
                   va="top")  # fmt: skip
         curve = table[table["kind"] == "calibration"]
@@ -97,24 +103,13 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
                            textcoords="offset points", color=MUTED)  # fmt: skip
         right.set_xlim(0, 1)
         right.set_ylim(0, 1)
-        right.grid(color=GRID, linewidth=0.7)
-        right.set_axisbelow(True)
+        right.grid()
         right.tick_params(labelsize=7.5)
         right.set_xlabel("stated P(China leads)", fontsize=8)
         right.set_ylabel("China leads, part of markets", fontsize=8)
-        name_panel(right, "all worlds, number of markets")
+        name_panel(right, "all worlds, markets")
         source_line(figure, source)
     return figure
-
-
-def _cell(ax: "Axes", x: int, y: int, value: float, too_low: bool) -> None:
-    """Write one coverage, in a red box where it is below nominal."""
-    from matplotlib.patches import Rectangle  # noqa: PLC0415 - matplotlib is an extra
-
-    shade = min((NOMINAL - value) / NOMINAL, 1.0) if too_low else 0.0
-    colour = (0.80, 0.15, 0.15, 0.12 + 0.5 * shade) if too_low else (0.35, 0.35, 0.35, 0.08)
-    ax.add_patch(Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=colour, edgecolor="none"))
-    ax.text(x, y, f"{100 * value:.0f}", ha="center", va="center", fontsize=8)
 
 
 def held_out_figure(table: pd.DataFrame, *, population: str, source: str) -> "Figure":
@@ -144,8 +139,9 @@ def held_out_figure(table: pd.DataFrame, *, population: str, source: str) -> "Fi
     """
     from matplotlib import rc_context  # noqa: PLC0415 - matplotlib is an extra
     from matplotlib.figure import Figure  # noqa: PLC0415 - likewise
+    from seaborn import ecdfplot  # noqa: PLC0415 - likewise
 
-    from offroute.report.style import COLOURS, CORRECTED, GRID, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
+    from offroute.report.style import CORRECTED, INK, MUTED, PANEL, RC, source_line  # noqa: PLC0415 - it loads matplotlib
 
     needed = ["kind", "population", "family", "lambda", "lambda_low", "lambda_high", "pit"]
     check_columns(table, needed, name="table")
@@ -171,19 +167,18 @@ def held_out_figure(table: pd.DataFrame, *, population: str, source: str) -> "Fi
         left.tick_params(axis="y", labelsize=6.8)
         names = {"holdout": "family left out", "prequential": "from earlier ones"}
         right.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
-        for (kind, text), colour in zip(names.items(), (COLOURS["US"], COLOURS["China"]),
-                                        strict=True):  # fmt: skip
-            pit = np.sort(table.loc[table["kind"] == kind, "pit"].to_numpy())
-            height = np.arange(1, len(pit) + 1) / len(pit)
-            right.step(pit, height, where="post", color=colour, linewidth=1.5)
-            right.text(0.97, 0.15 if kind == "holdout" else 0.07, f"{text}: {len(pit)}",
-                       color=colour, fontsize=8, ha="right", weight="bold")  # fmt: skip
+        for place, ((kind, text), colour) in enumerate(
+            zip(names.items(), (INK, CORRECTED), strict=True)
+        ):
+            pit = table.loc[table["kind"] == kind, "pit"]
+            ecdfplot(x=pit, color=colour, linewidth=1.5, ax=right)
+            right.text(0.93, 0.15 - 0.08 * place, f"{text}: {len(pit)}", color=colour, fontsize=8,
+                       ha="right", weight="bold")  # fmt: skip
         right.axvspan(0, 0.05, color=MUTED, alpha=0.12, lw=0)
         right.axvspan(0.95, 1, color=MUTED, alpha=0.12, lw=0)
         right.set_xlim(0, 1)
         right.set_ylim(0, 1)
-        right.grid(color=GRID, linewidth=0.7)
-        right.set_axisbelow(True)
+        right.grid()
         right.set_xlabel("predicted probability of a smaller figure", fontsize=8)
         right.set_ylabel("part of the disclosures", fontsize=8)
         name_panel(right, "predicted, all populations")
@@ -225,7 +220,7 @@ def units_figure(units: pd.DataFrame, *, week: str, source: str) -> "Figure":
     with rc_context(RC):
         figure, axes = panels(len(names), 2.8, left=0.205, bottom=0.235)
         edge = (
-            max(float(units["low"].min()), 0.02),
+            max(float(units["low"].min()), 0.01),
             float(units[["high", "observed_high"]].max().max()),
         )
         for i, (ax, name) in enumerate(zip(axes, names, strict=True)):

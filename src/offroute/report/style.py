@@ -5,36 +5,43 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
+from seaborn import axes_style, color_palette
 
-#: Colours after Okabe and Ito; a group has the same colour in every figure.
+BLUE, AMBER, GREEN, VERMILION, PINK, _, _, GREY, _, SKY = color_palette("colorblind").as_hex()
+#: A group has the same colour in every figure, and in the interactive report.
 COLOURS = {
-    "US closed": "#0072B2",
-    "US": "#0072B2",
-    "US open": "#56B4E9",
-    "China open": "#D55E00",
-    "China": "#D55E00",
-    "China closed": "#E69F00",
-    "Rest of world": "#009E73",
-    "Stealth": "#8C8C8C",
-    "Other": "#C9C9C9",
+    "US closed": BLUE,
+    "US": BLUE,
+    "US open": SKY,
+    "China open": VERMILION,
+    "China": VERMILION,
+    "China closed": AMBER,
+    "Rest of world": GREEN,
+    "Stealth": GREY,
+    "Other": "#c9c9c9",
 }
-INK, MUTED, GRID = "#222222", "#6A6A6A", "#E4E4E4"
-PANEL, CORRECTED = "#8C8C8C", "#5B3A8C"
+INK, MUTED = "#222222", "#5f5f5f"
+PANEL, CORRECTED = "#8c8c8c", "#5b3a8c"
 """What the panel shows, and what is estimated, in figures that have no groups."""
+TOO_LOW = "#b3202c"
+"""A coverage below the nominal one."""
 
 RC: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "svg.hashsalt": "offroute",
-    "svg.fonttype": "path",
+    **axes_style("ticks"),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.7,
     "text.color": INK,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "figure.facecolor": "white",
+    "patch.force_edgecolor": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "svg.hashsalt": "offroute",
+    "svg.fonttype": "path",
     "savefig.facecolor": "white",
     "savefig.dpi": 150,
 }
@@ -55,8 +62,7 @@ def plain_log_axis(ax: Axes, ticks: list[float]) -> None:
     ax.set_yticks(ticks)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
-    ax.grid(axis="y", color=GRID, linewidth=0.7)
-    ax.set_axisbelow(True)
+    ax.grid(axis="y")
 
 
 def source_line(figure: Figure, text: str) -> None:
@@ -73,7 +79,7 @@ def source_line(figure: Figure, text: str) -> None:
 
 
 #: For partitions without groups of their own, in the order of the classes.
-OTHERS = ("#CC79A7", "#5B3A8C", "#009E73", "#E69F00", "#56B4E9", "#0072B2", "#D55E00")
+OTHERS = (PINK, CORRECTED, GREEN, AMBER, SKY, BLUE, VERMILION)
 
 
 def colours_of(classes: list[str]) -> dict[str, str]:
@@ -92,7 +98,7 @@ def colours_of(classes: list[str]) -> dict[str, str]:
     Examples
     --------
     >>> colours_of(["China open", "flagship"])
-    {'China open': '#D55E00', 'flagship': '#CC79A7'}
+    {'China open': '#d55e00', 'flagship': '#cc78bc'}
     """
     free = iter(OTHERS * len(classes))
     return {name: COLOURS[name] if name in COLOURS else next(free) for name in classes}
