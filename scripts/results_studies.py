@@ -11,7 +11,8 @@ NINETY = 0.9
 NO_COLUMN = {
     "weights": (
         "weights_coverage",
-        r"^naive|taken as exact|^entropy_balance on x \| entry by outcome",
+        # Default trust is for weights whose errors are independent, not for volunteers.
+        r"^naive|taken as exact|^soft_calibrate \||^entropy_balance on x \| entry by outcome",
     ),
     "selection models": (
         "selection_coverage",
