@@ -361,7 +361,8 @@ def test_joined_modules_import_nothing_and_define_no_name_twice():
     ("call", "code", "words"),
     [
         (["--week", "2031-01-01"], 2, "nearest week"),
-        (["-o", "/no/such/folder/report.html", "--week", "soon"], 2, "ISO date"),
+        (["--week", "soon"], 2, "ISO date"),
+        (["-o", "/no/such/folder/report.html"], 2, "its folder must exist"),
     ],
 )
 def test_a_wrong_call_is_refused_before_any_fit(call, code, words):
