@@ -155,7 +155,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--markets", type=int, default=24, help="markets of each world")
+    parser.add_argument("--markets", type=int, default=60, help="markets of each world")
     parser.add_argument("--worlds", nargs="+", choices=READINGS, default=list(READINGS))
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--workers", type=int, default=1)
