@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -259,6 +260,17 @@ def test_a_csv_whose_header_repeats_a_name_is_refused(head, named, tmp_path):
     (tmp_path / "logs.csv").write_text(f"{head}\n{lines}")
     with pytest.raises(SchemaError, match=rf"logs\.csv': each column .*got \s*{named}"):
         collapse(tmp_path / "logs.csv", by=["origin"], volume="tokens")
+
+
+def test_a_parquet_file_that_repeats_a_name_is_refused(tmp_path):
+    nested = [{"lab": "x", "more": {"lab": "y"}}] * 2
+    columns = {"lab": ["a", "b"], "about": nested, "tokens": [1.0, 2.0]}
+    pq.write_table(pa.table(columns), tmp_path / "one.parquet")
+    cells = collapse(tmp_path / "one.parquet", by=["lab"], volume="tokens").frame
+    assert cells["sum_w_tokens"].tolist() == [1.0, 2.0]
+    pq.write_table(pa.table(columns | {"Tokens": [3.0, 4.0]}), tmp_path / "two.parquet")
+    with pytest.raises(SchemaError, match=r"two.parquet.*got tokens, Tokens more than once"):
+        collapse(tmp_path / "*.parquet", by=["lab"])
 
 
 def test_every_file_of_several_has_its_header_checked(tmp_path):

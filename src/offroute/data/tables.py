@@ -126,15 +126,41 @@ def _read_files(paths: list[str | Path], json_columns: Mapping[str, str] | None)
     try:
         if ending in (".csv", ".tsv"):
             _check_headers(connection.con, paths)
-        return read([str(p) for p in paths])
+        table = read([str(p) for p in paths])
     except Exception as error:
         raise _unreadable(listing(paths), error) from error
+    if ending in (".parquet", ".pq"):
+        _check_schemas(connection.con, paths)
+    return table
+
+
+def _files(duckdb: Any, paths: Sequence[str | Path]) -> list[str]:  # noqa: ANN401 - a connection
+    """Return the files that the paths and patterns name."""
+    found = [duckdb.execute("SELECT file FROM glob(?)", [str(p)]).fetchall() for p in paths]
+    return [file for rows in found for (file,) in rows]
+
+
+def _check_schemas(duckdb: Any, paths: Sequence[str | Path]) -> None:  # noqa: ANN401 - likewise
+    """Refuse Parquet files with two columns of one name, which DuckDB would rename too."""
+    for file in _files(duckdb, paths):
+        tree = duckdb.execute(
+            "SELECT name, coalesce(num_children, 0) FROM parquet_schema(?)", [file]
+        ).fetchall()
+        # The tree is written depth first; columns are the children of its root.
+        names, left = [], [tree[0][1]]
+        for name, children in tree[1:]:
+            if len(left) == 1:
+                names.append(name)
+            left[-1] -= 1
+            left.append(children)
+            while left[-1] == 0 and len(left) > 1:
+                left.pop()
+        check_header(names, name=f"file '{file}'")
 
 
 def _check_headers(duckdb: Any, paths: Sequence[str | Path]) -> None:  # noqa: ANN401 - a connection
     """Refuse files whose header repeats a name, since DuckDB would rename the later column."""
-    found = [duckdb.execute("SELECT file FROM glob(?)", [str(p)]).fetchall() for p in paths]
-    files = [file for rows in found for (file,) in rows]
+    files = _files(duckdb, paths)
     if not files:
         return
     *marks, skip, has_header, width = duckdb.execute(
