@@ -20,8 +20,7 @@ BARS = [
     ("logit", "python-icarus", 20),
     ("ipw", "scikit-learn", 10),
     ("ipw", "statsmodels", 30),
-    # 16.6 on a quiet machine on 2026-11-23: random access suffers from neighbours, svy does not.
-    ("replicates", "svy", 10),
+    ("replicates", "svy", 12),
 ]
 
 
