@@ -32,7 +32,7 @@ audit = offroute.audit_weeks(usage, models)
 printed = press_check(audit).drop(columns="url").set_index(["week_start", "source"]) / 1e12
 printed.columns = [
     "China, printed", "US, printed", "China, top nine", "US, top nine", "China, all", "US, all",
-]  # fmt: skip
+]  # fmt: skip  # dense
 table(
     printed.reset_index().rename(columns={"week_start": "week"}),
     caption="Trillion tokens a week on the panel",

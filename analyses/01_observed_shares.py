@@ -52,7 +52,7 @@ tiers = (tiers / tiers.sum()).sort_values("US", ascending=False).reset_index()
 table(
     tiers, caption=f"Share of each country's panel tokens by tier, week of {WEEK}",
     formats={"China": ".0%", "US": ".0%"},
-)  # fmt: skip
+)  # fmt: skip  # dense
 
 # %% [markdown]
 # List prices, weighted by tokens. What buyers pay is lower, since many prompt tokens are read from

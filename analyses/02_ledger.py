@@ -40,7 +40,7 @@ forms = {
 counts = used.groupby("form").agg(
     rows=("id", "size"), families=("family", "nunique"),
     first=("measured_on", "min"), last=("measured_on", "max"),
-)  # fmt: skip
+)  # fmt: skip  # dense
 table(
     counts.reset_index().assign(form=lambda t: t["form"].map(forms)),
     caption=f"Benchmarks: {len(used)} of the {len(ledger)} rows of the ledger",

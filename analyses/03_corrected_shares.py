@@ -112,7 +112,7 @@ table(
         "P(China leads closed US models)": ".3f",
     },
     intervals={"Λ": ("low", "high")},
-)  # fmt: skip
+)  # fmt: skip  # dense
 
 # %% [markdown]
 # ## Over time

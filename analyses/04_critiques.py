@@ -70,7 +70,7 @@ shown = effects.assign(
     critique=effects["critique"] + " " + effects["mechanism"],
     population=effects["population"],
     factor=np.exp(effects["effect"]), low=np.exp(effects["low"]), high=np.exp(effects["high"]),
-)  # fmt: skip
+)  # fmt: skip  # dense
 table(
     shown[["critique", "population", "parameter", "factor", "low", "high", "strength"]],
     caption=f"All critiques, week of {WEEK}; naive: a factor of 1 each",

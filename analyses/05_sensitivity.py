@@ -46,10 +46,10 @@ naive = pd.DataFrame(
             "section": "the panel",
         }
     ]
-)  # fmt: skip
+)  # fmt: skip  # dense
 names = {
     "prior": "other priors", "shift": "US figures off by a factor", "family": "without a family",
-}  # fmt: skip
+}  # fmt: skip  # dense
 refits = pd.DataFrame(
     {
         "label": scenarios["scenario"].str.removeprefix("without "),
@@ -82,7 +82,7 @@ table(
     caption=f"P(China leads), population {POPULATION}, week of {WEEK}; as estimated: "
     f"{base.p_china_leads:.3f}",
     formats={"smallest": ".3f", "largest": ".3f", "refits": "d"},
-)  # fmt: skip
+)  # fmt: skip  # dense
 
 # %% [markdown]
 # The total interval is the union of the intervals over all priors:
@@ -116,7 +116,7 @@ picture(
         source=source,
     ),
     alt="Contours of the probability that China leads over factors on what the panel misses",
-)  # fmt: skip
+)  # fmt: skip  # dense
 
 # %%
 found = offroute.overturn(posterior, week, n_draws=500, seed=SEED)

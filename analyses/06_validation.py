@@ -58,7 +58,7 @@ estimates = pd.DataFrame(
 truths = estimates.drop_duplicates("section").assign(
     label="truth", kind="truth", low=np.nan, high=np.nan,
     value=np.exp(scores.groupby("market", sort=False)["truth"].first().to_numpy()),
-)  # fmt: skip
+)  # fmt: skip  # dense
 both = pd.concat([truths, estimates]).sort_values(
     ["section", "label"], key=lambda s: s.map({"truth": 0, "naive": 1}).fillna(2), kind="stable"
 )
@@ -133,7 +133,7 @@ table(
         "lost": ".0%", "bias": "+.2f", "rmse": ".2f", "side right": ".0%", "confident": ".0%",
         "and wrong": ".1%", "side right, naive": ".0%",
     },
-)  # fmt: skip
+)  # fmt: skip  # dense
 
 # %% [markdown]
 # Is a probability of 30 % right in three of ten markets? Over all kinds of market:

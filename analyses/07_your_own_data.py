@@ -115,7 +115,7 @@ rows = pd.DataFrame(
         }
         for name, e in estimates.items()
     ]
-)  # fmt: skip
+)  # fmt: skip  # dense
 picture(
     intervals_figure(
         rows,

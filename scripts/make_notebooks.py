@@ -94,7 +94,7 @@ def framed(title: str, body: str, nav: str) -> str:
         highlight=HtmlFormatter(style="friendly", nobackground=True).get_style_defs(".highlight"),
         footer=escape(f"offroute {__version__}, data of {usage.as_of}. {usage.citation} "
                       f"Licence of the data: {usage.licence}."),
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     loaded = OUTSIDE.search(re.sub(r"<a [^>]*>", "", text))
     if loaded:
         raise SystemExit(f"'{title}' would load from outside: {loaded.group(0)!r}")

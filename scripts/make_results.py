@@ -223,10 +223,10 @@ def drift(old: object, new: object, where: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         out = [f"{where}/{key}: only on one side" for key in sorted(old.keys() ^ new.keys())]
         return out + [d for key in old.keys() & new.keys() for d in
-                      drift(old[key], new[key], f"{where}/{key}")]  # fmt: skip
+                      drift(old[key], new[key], f"{where}/{key}")]  # fmt: skip  # dense
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         return [d for i, (a, b) in enumerate(zip(old, new, strict=True)) for d in
-                drift(a, b, f"{where}/{i}")]  # fmt: skip
+                drift(a, b, f"{where}/{i}")]  # fmt: skip  # dense
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in (old, new))
     if numbers and math.isclose(old, new, rel_tol=TOLERANCE, abs_tol=1e-12):
         return []

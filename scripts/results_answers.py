@@ -78,7 +78,7 @@ def corrected(
             factors = unit_factors(
                 market, composition, week=week, n_draws=N_DRAWS, rng=SEED,
                 price_sd=check_prices(market, gateway, week=week).sd,
-            )  # fmt: skip
+            )  # fmt: skip  # dense
             other = unit_table(v, panel_volumes(market, week), factors, level=LEVEL)
             units.append(other.assign(population=population, week_start=week))
         results[population] = weeks

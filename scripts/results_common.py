@@ -84,7 +84,7 @@ def code_hash() -> str:
         for name in sys.modules
         if name.partition(".")[0] == "offroute" and name.split(".")[1:2] and
         name.split(".")[1] in _LAYERS
-    ]  # fmt: skip
+    ]  # fmt: skip  # dense
     paths = [Path(str(sys.modules[name].__file__)) for name in sorted(loaded)]
     paths += sorted((ROOT / "scripts").glob("results_*.py"))
     digest = hashlib.sha256()

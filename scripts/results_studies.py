@@ -167,7 +167,7 @@ def other_methods() -> dict[str, object]:
              "coverage": float(r["coverage"]), "replicates": int(r["replicates"])}
             for _, r in worst.iterrows()
         ],
-    }  # fmt: skip
+    }  # fmt: skip  # dense
 
 
 def calibration_of_simulation() -> dict[str, object]:

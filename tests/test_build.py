@@ -47,7 +47,7 @@ def built(tmp_path_factory):
         run(
             sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist",
             cwd=folder / "source",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         out.append(folder / "dist")
     return out
 
@@ -97,6 +97,6 @@ def test_an_installed_wheel_corrects_without_the_source_tree(built, tmp_path):
     printed = run(
         command, "correct", "--week", "2026-06-01", "--population", "world-external-api",
         "--csv", out, cwd=tmp_path, OPENBLAS_NUM_THREADS="1",
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     assert "population world-external-api" in printed
     assert out.read_text().startswith("class,observed,corrected,low,high")

@@ -167,7 +167,7 @@ def test_the_installed_command_prints_its_version_and_fails_in_words(tmp_path):
     bad = subprocess.run(
         [command, "correct", "--week", "soon", "--csv", tmp_path / "a.csv"],
         capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     assert bad.returncode == 2
     assert bad.stdout == ""
     assert bad.stderr.startswith("offroute: UnknownWeek: week: ")

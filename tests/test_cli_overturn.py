@@ -40,7 +40,7 @@ def test_estimators_side_by_side_with_the_naive_one_first(tmp_path):
     text = run(
         "estimators", "--week", "2026-06-01", "--population", "world-external-api",
         "--population", "us-startups", "--csv", str(csv), "--json", str(js), "--plot", str(plot),
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     table = pd.read_csv(csv)
     assert tuple(table["estimator"]) == NAMES
     assert table["estimator"].iloc[0] == "naive"
@@ -66,7 +66,7 @@ def test_bounds_say_what_each_assumption_buys(population, words, tmp_path):
     text = run(
         "bounds", "--week", "2026-06-01", "--population", population,
         "--csv", str(csv), "--json", str(js), "--plot", str(plot),
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     assert plot.read_bytes().startswith(b"<?xml")
     assert words in text
     assert "Duncan and Davis" in text

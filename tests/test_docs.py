@@ -39,7 +39,7 @@ FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", flags=re.MULTILI
 WITHOUT_COVERAGE = {
     "critiques", "geography", "groups_and_charts", "hosts", "index", "populations",
     "second_gateway", "self_hosting", "text_units", "truncation", "units",
-}  # fmt: skip
+}  # fmt: skip  # dense
 # Several fits each, which the tests of their commands run.
 WITHOUT_EXAMPLE = {
     "answer_table",

@@ -27,7 +27,7 @@ def _run(code, folder):
     done = subprocess.run(
         [sys.executable, str(script)],
         capture_output=True, text=True, cwd=folder, check=False, timeout=300,
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     assert done.returncode == 0, done.stderr
     return done.stdout
 

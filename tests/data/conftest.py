@@ -231,4 +231,4 @@ def live(api, tmp_path, monkeypatch):
     return SimpleNamespace(
         arguments=arguments, folder=tmp_path / "live", cache=tmp_path / "cache", start=start,
         yesterday=yesterday, decisions=tmp_path / "live-decisions.csv",
-    )  # fmt: skip
+    )  # fmt: skip  # dense

@@ -220,7 +220,7 @@ def test_names_that_would_be_confused_are_refused():
     logs = LOGS.assign(tokens_dollars=LOGS["score"], TOKENS=1, n_w=1, min_tokens=1)
     with pytest.raises(UsageError, match=r"sum_w2_tokens_dollars: .*two columns of the result"):
         collapse(logs.drop(columns="TOKENS"), by=["origin"], volume="tokens",
-                 outcomes=["dollars", "tokens_dollars"])  # fmt: skip
+                 outcomes=["dollars", "tokens_dollars"])  # fmt: skip  # dense
     with pytest.raises(SchemaError, match=r"tokens: .*more than case"):
         collapse(logs, by=["origin"], volume="tokens")
     with pytest.raises(SchemaError, match="Expected unique column names"):

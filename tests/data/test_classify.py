@@ -156,7 +156,7 @@ def test_prices_are_dated_where_they_change(register):
         *[(f"2026-11-{day:02d}", slug, slug, "", price, 25.0) for day, price in
           ((1, 5.0), (2, 5.0), (3, 5.0), (4, 4.0), (5, 4.0))],
         *[("2026-11-01", f"{slug}:free", f"{slug}:free", "", 0.0, 0.0)],
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     rows = price_table(lists, register, load_prices())
     new = rows[rows["source"] == "catalogue"]
     assert new["as_of"].dt.day.tolist() == [1, 4, 5]

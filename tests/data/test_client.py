@@ -566,7 +566,7 @@ HOSTILE = {
         raw(json.dumps({"data": [], "key": KEY}).encode()), BadResponse, "repeats the API key",
     ),
     "the key in an error": (raw(KEY.encode(), 418), BadResponse, "status 418: <key>"),
-}  # fmt: skip
+}  # fmt: skip  # dense
 
 
 @pytest.mark.parametrize("case", HOSTILE)

@@ -32,13 +32,13 @@ def test_litellm_spend_log():
     table, log = rows(LITELLM, format="litellm")
     assert list(table.columns) == [
         "model", "provider", "account", *OURS[:3], "dollars", "day", "week", "lab", "origin",
-    ]  # fmt: skip
+    ]  # fmt: skip  # dense
     raw = pd.read_csv(LITELLM)
     assert sorted(table["tokens"]) == sorted(raw["total_tokens"])
     # The end user where there is one, else the user, else the key.
     assert sorted(table["account"]) == [
         "41aa9be22c310f77", "customer-7", "customer-9", "u-anna", "u-ben", "u-ben",
-    ]  # fmt: skip
+    ]  # fmt: skip  # dense
     assert table.groupby("origin")["tokens"].sum().to_dict() == {
         "US": 5290.0,
         "China": 2100.0,

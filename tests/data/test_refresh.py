@@ -58,7 +58,7 @@ def add_model(api, slug, tokens, *, listed=True, repository=None, price="0.00000
         api.models.append(
             {**api.models[0], "id": slug, "canonical_slug": slug.partition(":")[0],
              "created": 1_790_000_000, "hugging_face_id": repository, "pricing": pricing}
-        )  # fmt: skip
+        )  # fmt: skip  # dense
 
 
 def test_a_refresh_feeds_correct(api, live):
@@ -89,7 +89,7 @@ def test_a_refresh_feeds_correct(api, live):
     row = models.loc["anthropic/claude-9-opus-20261101"]
     assert row[["tier", "charging", "completion", "group"]].tolist() == [
         "flagship", "paid", 2.0, "US closed",
-    ]  # fmt: skip
+    ]  # fmt: skip  # dense
     for name in ("session_cost", "tasks"):
         assert len(refreshed.load_refreshed(name, live.folder)) == 1
     for name in ("ledger", "crosswalk", "composition"):
@@ -155,7 +155,7 @@ def test_models_that_no_rule_places_wait_for_the_user(api, live):
     models = snapshot.load_models(live.folder).set_index("model")
     assert models.loc["newlab/big-1", ["origin", "weights", "group"]].tolist() == [
         "Unidentified", "unidentified", "Stealth",
-    ]  # fmt: skip
+    ]  # fmt: skip  # dense
     assert models.loc["openai/gpt-oss-9", ["weights", "weights_rule"]].tolist() == [
         "open",
         "hugging_face_id: openai/gpt-oss-9",
@@ -170,7 +170,7 @@ def test_models_that_no_rule_places_wait_for_the_user(api, live):
     models = snapshot.load_models(live.folder).set_index("model")
     assert models.loc["newlab/big-1", ["lab", "group", "weights_rule"]].tolist() == [
         "New Lab", "China open", "decision of the user",
-    ]  # fmt: skip
+    ]  # fmt: skip  # dense
     assert models.loc["deepseek/deepseek-v9", "group"] == "China open"
     assert models.loc["openai/gpt-4o:turbo", ["variant", "lab"]].tolist() == ["standard", "OpenAI"]
     assert "New Lab" in snapshot.load_gateway(live.folder)["lab"].tolist()

@@ -13,7 +13,7 @@ from offroute.exceptions import InvalidValue, NotConverged, NotIdentified, Usage
 HIV = {
     "1110": 3, "1101": 1, "1100": 33, "1010": 20, "1001": 6, "1000": 403, "0111": 3, "0110": 35,
     "0101": 10, "0100": 545, "0011": 11, "0010": 621, "0001": 205,
-}  # fmt: skip
+}  # fmt: skip  # dense
 # Rcapture 1.4-4 on R 4.2.2, closedpMS.t(HIV, dfreq = TRUE), 2026-11-23.
 RCAPTURE = [
     ((), 11124.5784691849, 904.751977599415, 13.0261369482937, 90.0619954420794),

@@ -30,7 +30,7 @@ ROWS = [
     for lab, cells in (("OpenAI", [0, 1, 2]), ("DeepSeek", [4, 5]), ("Anthropic", [3]))
     for kind, iota, q in (("tokens", 0.8, 0.05), ("revenue", 1.0, 0.1))
     for week in (1, 5)
-]  # fmt: skip
+]  # fmt: skip  # dense
 #: Families of one row and no error common to a country, so that the truth can be drawn exactly.
 PRIOR = Prior(s_cm=0.0, omega=0.05, s_rw=0.02, p_unreliable=0.0)
 
@@ -46,7 +46,7 @@ def drawn(toy, rng, gamma, *, gamma2=0.0, wrong=0.0):
     level = rng.normal(0, 1, len(features.group))
     rise = features.rise * (PRIOR.beta_unit_sd * rng.standard_normal(len(features.group)))
     walk = np.cumsum(rng.standard_normal(rise.shape) * np.sqrt(np.diff(elapsed, prepend=elapsed[0])
-                     )[:, None], axis=0)  # fmt: skip
+                     )[:, None], axis=0)  # fmt: skip  # dense
     walk = PRIOR.s_rw * (walk - walk[market.anchor])
     D = cell_volume(
         features, features.mu + level + rise + walk, np.log(market.Xs), gamma * z + gamma2 * z2

@@ -219,7 +219,7 @@ def _on_screen(*, patience, workers=1, terminal=True, **environment):
         [sys.executable, "-c", _LONG, str(patience), str(workers)],
         stdout=subprocess.PIPE, stderr=writer, text=True, check=True,
         env=os.environ | environment,
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     # So that the reads below end, even where nothing was written.
     os.write(writer, b"END")
     shown = b""
@@ -336,7 +336,7 @@ def test_bits_do_not_depend_on_blas_threads_of_the_caller():
     done = subprocess.run(
         [sys.executable, "-c", _THREADS],
         capture_output=True, text=True, check=True, env=environment,
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     assert done.stdout.strip() == "True", done.stderr
 
 

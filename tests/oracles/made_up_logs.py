@@ -25,7 +25,9 @@ for stratum, (sampled, population) in enumerate([(8, 40), (7, 25), (6, 30)]):
                     *(round(float(x), 6), round(float(y), 6), tokens, round(float(weight), 6)),
                 ]
             )
-with open("made_up_logs.csv", "w", newline="") as handle:
-    writer = csv.writer(handle, lineterminator="\n")
-    writer.writerow(["stratum", "cluster", "population", "a", "b", "x", "y", "tokens", "w"])
-    writer.writerows(rows)
+# Not when a test run collects this file.
+if __name__ == "__main__":
+    with open("made_up_logs.csv", "w", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(["stratum", "cluster", "population", "a", "b", "x", "y", "tokens", "w"])
+        writer.writerows(rows)

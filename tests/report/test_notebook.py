@@ -24,7 +24,7 @@ def test_a_table_escapes_text_and_joins_an_interval():
     assert ">25%<" in html
     assert "low" not in html
     whole = table(frame.assign(high=0.5), caption="", formats={"n": ".0%"},
-                  intervals={"n": ("low", "high")})  # fmt: skip
+                  intervals={"n": ("low", "high")})  # fmt: skip  # dense
     assert "25% [10%, 50%]" in repr(whole)
 
 

@@ -245,11 +245,11 @@ def test_the_pages_words(vectors):
     words = vectors["words"]
     assert [w.replace("\u00a0", " ") for w in words["percents"]] == [
         "0 %", "0.04 %", "0.4 %", "4.3 %", "10 %", "62 %", "100 %",
-    ]  # fmt: skip
+    ]  # fmt: skip  # dense
     assert words["times"] == ["0.05", "1.00", "12.3", "1234"]
     assert [w.replace("\u00a0", " ") for w in words["probabilities"]] == [
         "under 1 %", "13 %", "over 99 %",
-    ]  # fmt: skip
+    ]  # fmt: skip  # dense
     assert words["verdicts"][1] == "The evidence does not decide who leads"
     assert words["date"] == "7 September 2026"
     assert words["ticks"] == [0.05, 0.1, 0.2, 0.5, 1, 2]
@@ -342,7 +342,7 @@ def test_the_pages_colours_are_those_of_the_figures():
     names = {
         "US closed": "us-closed", "US open": "us-open", "China open": "china-open",
         "China closed": "china-closed", "Rest of world": "rest", "Stealth": "stealth",
-    }  # fmt: skip
+    }  # fmt: skip  # dense
     light = css[: css.index("@media")]
     for group, name in names.items():
         assert f"--{name}: {COLOURS[group].lower()};" in light

@@ -215,7 +215,7 @@ def load_cells(
         words.apply(_typed),
         by=by, volume=volume, outcomes=outcomes,
         strata=strata, clusters=clusters, population_clusters=population_clusters,
-    )  # fmt: skip
+    )  # fmt: skip  # dense
 
 
 def _typed(words: "pd.Series[str]") -> pd.Series:

@@ -102,7 +102,7 @@ def collapse(
     expression = cell_expression(
         source, by=by, volume=volume, outcomes=outcomes, weight=weight,
         design=(strata, clusters, population_clusters),
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     found, names = fetch(expression), tuple(by)
     design = (strata, clusters, population_clusters)
     cells = _checked(CellTable(found, names, volume, tuple(outcomes), *design), weight)

@@ -279,7 +279,7 @@ def decide_again(models: pd.DataFrame, decisions: Decisions) -> pd.DataFrame:
         group = group_of(author=str(models.at[i, "author"]), origin=origin, weights=weights)
         out.loc[i, ["lab", "origin", "weights", "weights_rule", "group"]] = [
             lab, origin, weights, "decision of the user", group,
-        ]  # fmt: skip
+        ]  # fmt: skip  # dense
     return out
 
 
@@ -315,7 +315,7 @@ def classify_gateway(
             asked.append(
                 {"kind": "gateway", "name": name, "lab": "", "origin": "", "weights": "",
                  "reason": f"lab '{name}' is in no list"}
-            )  # fmt: skip
+            )  # fmt: skip  # dense
     placed = shares["lab"].map(places)
     table = shares.assign(lab=placed.str[0], origin=placed.str[1], weights=placed.str[2])
     keys = ["date", "lab", "origin", "weights"]

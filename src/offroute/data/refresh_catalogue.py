@@ -41,7 +41,7 @@ def price_table(catalogue: pd.DataFrame, models: pd.DataFrame, base: pd.DataFram
     rows = catalogue[catalogue["model"].isin(standard)].assign(source=SOURCE)
     rows = rows.assign(as_of=pd.to_datetime(rows["day"]), **{
         name: rows[name].astype("float64").round(4) for name in _VALUES
-    })  # fmt: skip
+    })  # fmt: skip  # dense
     rows = rows[(rows["prompt"] > 0) | (rows["completion"] > 0)].sort_values(["model", "as_of"])
     keys = rows[["model", *_VALUES]].fillna(-1.0)
     first = keys.ne(keys.shift()).any(axis=1)
@@ -92,7 +92,7 @@ def roster_table(
     spells = frame.groupby(new.cumsum()).agg(
         id=("id", "last"), slug=("model", "last"), first=("seen", "min"), last=("seen", "max"),
         listed=("listed", "first"), repository=("hugging_face_id", "last"),
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     # It came after the vintage before, which did not list it, and on the day it says if that fits.
     after = spells["first"].map(earlier) + pd.Timedelta(days=1)
     spells["first"] = spells["listed"].clip(lower=after, upper=spells["first"])
@@ -113,7 +113,7 @@ def roster_table(
         .fillna(spells["repository"].ne("").map({True: "open"}))
         .fillna(author.map(majority))
         .fillna("closed")
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     table = pd.DataFrame(
         {
             "model": spells["id"],

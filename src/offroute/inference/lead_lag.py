@@ -137,7 +137,7 @@ def lead_lag(
     level = check_probability(level, name="level")
     for name, count, least in (
         ("max_lag", max_lag, 0), ("block", block, 1), ("replicates", replicates, 2)
-    ):  # fmt: skip
+    ):  # fmt: skip  # dense
         if count < least:
             raise InvalidValue(
                 name, got=count, rule=f"must be at least {least}", next_step="Leave it out."

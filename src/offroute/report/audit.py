@@ -97,7 +97,7 @@ def _week_table(shown: pd.DataFrame) -> Table:
     heads = (
         "week", "days", f"top-{PRESS_TOP} CN / US", "named CN / US", "stealth", "unnamed",
         "CN:US", "bounds", "China leads",
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     for name in heads:
         out.add_column(name, justify="left" if name in ("week", "China leads") else "right")
     for row in shown.to_dict("records"):

@@ -150,12 +150,12 @@ def ratio_figure(weekly: pd.DataFrame, *, titles: dict[str, str], source: str) -
         figure.text(
             0.01, 0.965, "Tokens to Chinese models per token to US models, by week",
             fontsize=12, weight="bold", va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         figure.text(
             0.01, 0.895, "On the panel, and corrected for what the panel does not see "
             "(median and 90 % interval). Log scale.",
             color=MUTED, va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         for i, (ax, (population, title)) in enumerate(zip(axes, titles.items(), strict=True)):
             frame = weekly[weekly["population"] == population].sort_values("week_start")
             _ratio_panel(ax, frame.reset_index(drop=True), named=i == 0)
@@ -201,11 +201,11 @@ def _direct_labels(ax: "Axes", frame: pd.DataFrame, *, named: bool) -> None:
     ax.text(
         late["week_start"], 1.1 * frame["observed"].tail(12).max(), "panel", color=MUTED,
         weight="bold", ha="center", va="bottom",
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     ax.text(
         middle["week_start"], middle["ratio"] * 0.88, "corrected", color=CORRECTED, weight="bold",
         ha="center", va="top",
-    )  # fmt: skip
+    )  # fmt: skip  # dense
     if not named:
         return
     side = _at(0.30)["week_start"]
@@ -216,7 +216,7 @@ def _direct_labels(ax: "Axes", frame: pd.DataFrame, *, named: bool) -> None:
     ax.text(
         last, _at(1)["high"] * 1.06, "dashed: after the\nlast disclosure", fontsize=7.5,
         color=CORRECTED, ha="right", va="bottom",
-    )  # fmt: skip
+    )  # fmt: skip  # dense
 
 
 def _date_axis(ax: "Axes", weeks: pd.Series) -> None:
@@ -267,16 +267,16 @@ def shares_figure(shares: pd.DataFrame, *, level: float, source: str) -> "Figure
         figure.subplots_adjust(
             left=0.72 / len(populations) ** 0.5 / 3.6, right=0.975, top=1 - 1.0 / height,
             bottom=0.72 / height, wspace=0.07,
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         week = shares["week"].iloc[0]
         figure.text(
             0.01, 1 - 0.12 / height, f"Shares of tokens, week of {week}", fontsize=12,
             weight="bold", va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         figure.text(
             0.01, 1 - 0.40 / height, f"Grey: on the panel. Colour: corrected, with the {level:.0%} "
             "interval.", color=MUTED, va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         for ax, population in zip(axes, populations, strict=True):
             rows = shares[shares["population"] == population].set_index("class").reindex(classes)
             _share_bars(ax, rows)
@@ -304,7 +304,7 @@ def _share_bars(ax: "Axes", rows: pd.DataFrame) -> None:
             ax.text(
                 row["observed"] + 1.2, where - 0.19, f"{row['observed']:.1f}", fontsize=8,
                 va="center", color=MUTED,
-            )  # fmt: skip
+            )  # fmt: skip  # dense
     ax.set_yticks(place, [str(name) for name in rows.index], color=INK)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")

@@ -121,13 +121,13 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
             0.01, 1 - 0.1 / height,
             f"What each critique does to China / US: week of {table['week'].mode().iloc[0]}",
             fontsize=12, fontweight="bold", va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         figure.text(
             0.01, 1 - 0.36 / height,
             f"Factor on the ratio of tokens, China / US; {float(table['level'].iloc[0]):.0%} "
             "intervals, or bounds. Effects overlap: they do not multiply.",
             color=MUTED, va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         for ax, name in zip(axes, names, strict=True):
             ax.set_xscale("log")
             ax.set_xlim(1 / _EDGE, _EDGE)
@@ -147,7 +147,7 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
                 ax.plot(
                     [low, high], [row.row] * 2, color=colour, linewidth=line,
                     alpha=0.45 if face is None else 1.0, solid_capstyle="butt",
-                )  # fmt: skip
+                )  # fmt: skip  # dense
                 for end, beyond, mark in (
                     (1 / _EDGE, row.low < 1 / _EDGE, "<"),
                     (_EDGE, row.high > _EDGE, ">"),
@@ -171,6 +171,6 @@ def critiques_figure(table: pd.DataFrame, *, source: str) -> "Figure":
             ],
             loc="upper right", bbox_to_anchor=(0.99, 1 - 0.05 / height), ncols=4, frameon=False,
             title="strength of evidence", title_fontsize=8, fontsize=8,
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         source_line(figure, source)
     return figure

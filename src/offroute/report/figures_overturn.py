@@ -93,7 +93,7 @@ def steps_panel(ax: "Axes", rows: pd.DataFrame) -> list[float]:
                 f"{ratio:.2f}", (ratio, place), xytext=(7 if place else -7, 0),
                 textcoords="offset points", fontsize=8, va="center",
                 ha="left" if place else "right", weight="bold", bbox=BOX,
-            )  # fmt: skip
+            )  # fmt: skip  # dense
             at = step
             edges.append(ratio)
             continue
@@ -150,12 +150,12 @@ def overturn_figure(
         figure.text(
             0.01, 0.97, f"What could overturn the week of {steps['week'].iloc[0]}, "
             f"{steps['population'].iloc[0]}", fontsize=12, weight="bold", va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         figure.text(
             0.01, 0.91, "Left: probability that China leads if the unseen part of either side is "
             "larger or smaller than estimated. Right: what moves the ratio of China to the US "
             f"({level:.0%} intervals).", color=MUTED, va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         contour_panel(left, grid)
         edges = steps_panel(right, steps.reset_index(drop=True))
         ratio_axis(right, min(edges), max(edges))
@@ -209,7 +209,7 @@ def tipping_figure(grid: pd.DataFrame, *, source: str, title: str = "") -> "Figu
                 ax.set_ylabel("")
         axes[0].set_ylabel("unseen Chinese use, times the estimate", fontsize=7.5)
         axes[len(axes) // 2].set_xlabel("unseen use of closed US models, times the estimate",
-                                        fontsize=8)  # fmt: skip
+                                        fontsize=8)  # fmt: skip  # dense
         source_line(figure, source)
     return figure
 
@@ -256,13 +256,13 @@ def nested_figure(nested: pd.DataFrame, *, source: str, title: str = "") -> "Fig
             for place, (_, row) in enumerate(rows.iterrows()):
                 if np.isnan(row["low"]):
                     ax.text(0.05, place, "refuted by the figures", fontsize=7, va="center",
-                            color=MUTED, style="italic")  # fmt: skip
+                            color=MUTED, style="italic")  # fmt: skip  # dense
                     continue
                 if row["low"] == row["high"]:
                     ax.plot(row["low"], place, "o", color=CORRECTED, markersize=6)
                     ax.annotate(f"{row['low']:.2f}", (row["low"], place), xytext=(7, 0),
                                 textcoords="offset points", fontsize=8, va="center",
-                                weight="bold", bbox=BOX)  # fmt: skip
+                                weight="bold", bbox=BOX)  # fmt: skip  # dense
                     continue
                 colour = COLOURS.get(str(row["leads"]), PANEL)
                 a, b = max(row["low"], _EDGE[0]), min(row["high"], _EDGE[1])

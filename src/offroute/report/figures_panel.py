@@ -61,7 +61,7 @@ def parts_figure(table: pd.DataFrame, *, title: str, subtitle: str, source: str)
             ax.stackplot(
                 part.index, 100 * part.to_numpy().T, colors=list(colours.values()),
                 edgecolor="white", linewidth=0.5,
-            )  # fmt: skip
+            )  # fmt: skip  # dense
         ends = 100 * wide.iloc[-1]
         top = ends.cumsum()
         for name in classes:
@@ -71,7 +71,7 @@ def parts_figure(table: pd.DataFrame, *, title: str, subtitle: str, source: str)
                     xytext=(6, 0), textcoords="offset points", fontsize=8.5,
                     color=MUTED if name == "Other" else colours[name],
                     weight="bold", va="center", annotation_clip=False,
-                )  # fmt: skip
+                )  # fmt: skip  # dense
         ax.set_ylim(0, 100)
         ax.set_ylabel("% of tokens", fontsize=8)
         months = pd.date_range(weeks.iloc[0] - pd.Timedelta(days=6), weeks.iloc[-1], freq="QS")
@@ -139,7 +139,7 @@ def intervals_figure(
         figure.subplots_adjust(
             left=min(0.02 + 0.0079 * longest, 0.5), right=0.82, top=1 - 0.78 / height,
             bottom=0.5 / height,
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         figure.text(0.01, 1 - 0.12 / height, title, fontsize=12, weight="bold", va="top")
         figure.text(0.01, 1 - 0.4 / height, subtitle, color=MUTED, va="top")
         if line is not None:
@@ -155,13 +155,13 @@ def intervals_figure(
             ax.annotate(
                 text, (1.01, y), xycoords=("axes fraction", "data"), fontsize=8, va="center",
                 color=colour,
-            )  # fmt: skip
+            )  # fmt: skip  # dense
         ax.set_yticks(place, list(rows["label"]), color=INK, fontsize=8.5)
         for y, text in headings:
             ax.annotate(
                 text, (0, y), xycoords=("axes fraction", "data"), xytext=(-6, 0),
                 textcoords="offset points", fontsize=8.5, weight="bold", ha="right", va="center",
-            )  # fmt: skip
+            )  # fmt: skip  # dense
         ax.set_ylim(place[-1] + 0.6, min([place[0], *[y for y, _ in headings]]) - 0.6)
         ax.tick_params(axis="y", length=0)
         _value_axis(ax, rows, line=line, log=log, spec=spec)

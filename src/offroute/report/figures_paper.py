@@ -150,14 +150,14 @@ def audit_figure(audit: pd.DataFrame, *, chart_week: str, since: str, source: st
             ax.annotate(
                 f"{value:.2f}", (day, value), xytext=(6, lift), textcoords="offset points",
                 fontsize=8, color=colour, weight="bold",
-            )  # fmt: skip
+            )  # fmt: skip  # dense
         highest = int(np.nanargmax(top.to_numpy()[: max(at - 3, 1)]))
         for place, y, text, colour in (
             (highest, 1.22 * float(top[highest]), "the nine largest models", COLOURS["China"]),
             (at + 1, 0.72 * float(frame["ratio_low"][at:].min()), "all named models", INK),
             (at + 1, 0.5 * float(frame["ratio_low"][at:].min()),
              "grey: unnamed and stealth\nmodels all to either side", MUTED),
-        ):  # fmt: skip
+        ):  # fmt: skip  # dense
             where = float(dates[min(place, len(frame) - 1)])
             above = colour == COLOURS["China"]
             ax.text(where, y, text, color=colour, fontsize=8, weight="bold",
@@ -237,11 +237,11 @@ def coverage_figure(labs: pd.DataFrame, *, population: str, source: str) -> "Fig
               for o in dict.fromkeys(main["origin"])),
             ax.plot([], [], "D", color=MUTED, ms=3, label="a token figure alone")[0],
             ax.plot([], [], "s", color=MUTED, ms=3, label="a revenue figure alone")[0],
-        ]  # fmt: skip
+        ]  # fmt: skip  # dense
         ax.legend(
             handles=handles, fontsize=7.5, frameon=False, loc="upper center", labelcolor=INK,
             ncols=len(handles), bbox_to_anchor=(0.45, -0.105),
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         name_panel(ax, population)
         ax.tick_params(labelsize=8)
         source_line(figure, source)
@@ -278,7 +278,7 @@ def shares_over_time_figure(weekly: pd.DataFrame, *, since: str, source: str) ->
     bands = [("band_low", "band_high", 0.13), ("low", "high", 0.28)]
     needed = ["population", "class", "week_start", "observed", "corrected", "weeks_since_last"]
     check_columns(weekly, [*needed, *[c for low, high, _ in bands for c in (low, high)]],
-                  name="weekly")  # fmt: skip
+                  name="weekly")  # fmt: skip  # dense
     weekly = weekly[weekly["week_start"] >= since]
     names = list(dict.fromkeys(weekly["population"]))
     with rc_context(RC):
@@ -292,17 +292,17 @@ def shares_over_time_figure(weekly: pd.DataFrame, *, since: str, source: str) ->
                     part, x, after = frame.iloc[run], frame["week_start"].iloc[run], stale.iloc[run]
                     for low, high, shade in bands:
                         ax.fill_between(x, 100 * part[low], 100 * part[high], color=COLOURS[side],
-                                        alpha=shade, linewidth=0)  # fmt: skip
+                                        alpha=shade, linewidth=0)  # fmt: skip  # dense
                     ax.plot(x[~after], 100 * part["corrected"][~after], color=COLOURS[side], lw=1.8)
                     late = after | (part["weeks_since_last"] == 0)
                     ax.plot(x[late], 100 * part["corrected"][late], color=COLOURS[side], lw=1.8,
-                            linestyle=(0, (1, 0.8)))  # fmt: skip
+                            linestyle=(0, (1, 0.8)))  # fmt: skip  # dense
                     ax.plot(x, 100 * part["observed"], color=COLOURS[side], lw=0.9, linestyle=DASH)
                 if i == 0:
                     where = frame["week_start"].iloc[-2]
                     height = 100 * float(frame["corrected"].iloc[-2]) + 2.5
                     ax.text(where, height, side, fontsize=8, weight="bold", ha="right",
-                            va="bottom", color=COLOURS[side])  # fmt: skip
+                            va="bottom", color=COLOURS[side])  # fmt: skip  # dense
             ax.set_ylim(0, 100)
             ax.grid(axis="y")
             months(ax, frame["week_start"], 3)
@@ -364,12 +364,12 @@ def crossing_figure(crossings: pd.DataFrame, *, against: str, source: str) -> "F
                     curve[part] = mass.reindex(weeks, fill_value=0.0).cumsum().to_numpy()
                 least = start + curve["begins"]
                 ax.fill_between(weeks, least, least + curve["unfinished"], step="post", lw=0,
-                                color=COLOURS["China"], alpha=0.15)  # fmt: skip
+                                color=COLOURS["China"], alpha=0.15)  # fmt: skip  # dense
                 ax.step(weeks, least, where="post", color=COLOURS["China"], linestyle=dash, lw=1.5,
-                        label=lead)  # fmt: skip
+                        label=lead)  # fmt: skip  # dense
                 masses.append(f"{never:.2f}")
             ax.text(0.03, 0.97, f"never: {' / '.join(masses)}", fontsize=7.5, va="top",
-                    transform=ax.transAxes)  # fmt: skip
+                    transform=ax.transAxes)  # fmt: skip  # dense
             ax.set_ylim(0, 1)
             ax.grid(axis="y")
             months(ax, weeks, 3)

@@ -84,16 +84,16 @@ def estimators_figure(table: pd.DataFrame, *, source: str) -> "Figure":
         figure.subplots_adjust(
             left=1.95 / (4.6 * len(populations) + 1.4), right=0.98, top=1 - 0.98 / height,
             bottom=0.78 / height, wspace=0.06,
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         figure.text(
             0.01, 1 - 0.12 / height, f"One week, every estimator: week of {table['week'].iloc[0]}",
             fontsize=12, weight="bold", va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         figure.text(
             0.01, 1 - 0.38 / height, "Tokens to Chinese models per token to US models, with the "
             f"{table['level'].iloc[0]:.0%} interval where the estimator has one. Log scale.",
             color=MUTED, va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         for ax, name in zip(axes, populations, strict=True):
             rows = table[table["population"] == name].set_index("estimator").reindex(names)
             ax.axvline(rows.loc["naive", "ratio"], color=PANEL, linewidth=1.0, linestyle="--")
@@ -108,14 +108,14 @@ def estimators_figure(table: pd.DataFrame, *, source: str) -> "Figure":
                 ax.hlines(
                     place, row["ratio_low"], row["ratio_high"], color=colour,
                     linewidth=2.4 if main else 1.2,
-                )  # fmt: skip
+                )  # fmt: skip  # dense
                 inside = min(max(row["ratio"], low), high)
                 ax.plot(inside, place, "o", color=colour, markersize=6 if main else 4)
                 if inside != row["ratio"]:
                     ax.annotate(
                         f"{row['ratio']:.0f} →", (inside, place), fontsize=7.5, color=colour,
                         ha="right", va="center", xytext=(-6, 0), textcoords="offset points",
-                    )  # fmt: skip
+                    )  # fmt: skip  # dense
             ax.set_title(name, loc="left", fontsize=9.5, color=INK, pad=6)
             ratio_axis(ax, low, high)
         axes[0].set_yticks(np.arange(len(names)), names, color=INK)

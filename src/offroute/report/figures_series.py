@@ -64,7 +64,7 @@ def series_figure(
             0.01, 0.895, f"Grey: on the panel. Colour: corrected, with the {level:.0%} interval of "
             f"each week (dark) and the band that holds all weeks with {level:.0%} (light). "
             "Log scale.", color=MUTED, va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         plain_log_axis(left, [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20])
         left.axhline(1, color=INK, linewidth=0.9)
         seen = table.dropna(subset=["observed"]).reset_index(drop=True)
@@ -96,7 +96,7 @@ def series_figure(
         right.legend(
             ncols=4, fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.35, -0.06),
             handlelength=0.9, columnspacing=0.8,
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         style.source_line(figure, source)
     return figure
 
@@ -128,7 +128,7 @@ def _band(ax: "Axes", frame: pd.DataFrame, middle: str, *, scale: float, colour:
             ax.plot(
                 piece["week_start"], scale * piece[middle], color=colour, linewidth=1.8,
                 linestyle=dash,
-            )  # fmt: skip
+            )  # fmt: skip  # dense
 
 
 def share_series_figure(table: pd.DataFrame, *, title: str, level: float, source: str) -> "Figure":
@@ -173,12 +173,12 @@ def share_series_figure(table: pd.DataFrame, *, title: str, level: float, source
         figure.subplots_adjust(
             left=0.05, right=0.985, top=1 - 1.0 / height, bottom=0.62 / height, wspace=0.2,
             hspace=0.3,
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         figure.text(0.01, 1 - 0.12 / height, title, fontsize=12, weight="bold", va="top")
         figure.text(
             0.01, 1 - 0.40 / height, f"%. Grey: on the panel. Colour: corrected, {level:.0%} "
             "interval and band; dashed after the last disclosure.", color=MUTED, va="top",
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         for ax, name in zip(axes, classes, strict=False):
             frame = seen[seen["class"] == name].sort_values("week_start").reset_index(drop=True)
             _band(ax, frame, "corrected", scale=100.0, colour=COLOURS.get(str(name), CORRECTED))

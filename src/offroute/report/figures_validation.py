@@ -82,7 +82,7 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
         heatmap(
             missing, annot=shown, fmt=".0f", cmap=light_palette(TOO_LOW, as_cmap=True), vmin=0,
             vmax=1.3, cbar=False, linewidths=2.5, annot_kws={"size": 8, "color": INK}, ax=left,
-        )  # fmt: skip
+        )  # fmt: skip  # dense
         left.set(xlabel="", ylabel="")
         left.set_yticks(np.arange(len(worlds)) + 0.5, worlds, color=INK, rotation=0)
         names = [f"{name}\nlog\nratio" for name in RIVALS.values()]
@@ -92,7 +92,7 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
         left.tick_params(length=0, labelsize=7.2)
         left.text(0, len(worlds) + 0.2, "% of markets whose truth lies in the 90 % interval; "
                   "red: below it by\nmore than two standard errors", fontsize=7.2, color=MUTED,
-                  va="top")  # fmt: skip
+                  va="top")  # fmt: skip  # dense
         curve = table[table["kind"] == "calibration"]
         right.plot([0, 1], [0, 1], color=INK, linewidth=0.8)
         for _, row in curve.iterrows():
@@ -100,7 +100,7 @@ def validation_figure(table: pd.DataFrame, *, source: str) -> "Figure":
             right.vlines(p, max(f - reach, 0), min(f + reach, 1), color=CORRECTED, linewidth=1)
             right.plot(p, f, "o", color=CORRECTED, markersize=5)
             right.annotate(f"{row['markets']:.0f}", (p, f), xytext=(6, -2), fontsize=7,
-                           textcoords="offset points", color=MUTED)  # fmt: skip
+                           textcoords="offset points", color=MUTED)  # fmt: skip  # dense
         right.set_xlim(0, 1)
         right.set_ylim(0, 1)
         right.grid()
@@ -173,7 +173,7 @@ def held_out_figure(table: pd.DataFrame, *, population: str, source: str) -> "Fi
             pit = table.loc[table["kind"] == kind, "pit"]
             ecdfplot(x=pit, color=colour, linewidth=1.5, ax=right)
             right.text(0.93, 0.15 - 0.08 * place, f"{text}: {len(pit)}", color=colour, fontsize=8,
-                       ha="right", weight="bold")  # fmt: skip
+                       ha="right", weight="bold")  # fmt: skip  # dense
         right.axvspan(0, 0.05, color=MUTED, alpha=0.12, lw=0)
         right.axvspan(0.95, 1, color=MUTED, alpha=0.12, lw=0)
         right.set_xlim(0, 1)
@@ -228,7 +228,7 @@ def units_figure(units: pd.DataFrame, *, week: str, source: str) -> "Figure":
             for place, (_, row) in enumerate(rows.iterrows()):
                 for y, stem, colour, width in (
                     (place - 0.16, "observed", PANEL, 2.2), (place + 0.16, "", CORRECTED, 2.6),
-                ):  # fmt: skip
+                ):  # fmt: skip  # dense
                     low, high = (row[f"{stem}_{k}" if stem else k] for k in ("low", "high"))
                     middle = row[stem or "ratio"]
                     ax.hlines(y, low, high, color=colour, linewidth=width, alpha=0.75)

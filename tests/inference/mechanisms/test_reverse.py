@@ -37,7 +37,7 @@ def disclosed(toy, effect, rng, *, every=1):
         {"family": f"tokens:{c[0]} {j}", "cells": [j], "week": at, "s": 0.1,
          "y": float(np.log(D[j]) + 0.1 * rng.standard_normal())}
         for j, c in enumerate(CELLS) if j % every == 0
-    ]  # fmt: skip
+    ]  # fmt: skip  # dense
     truth = np.log((market.X[at] + D)[market.is_china].sum())
     truth -= np.log((market.X[at] + D)[market.is_us].sum())
     return market, toy.benchmarks(market, rows), float(truth)
