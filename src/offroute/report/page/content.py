@@ -112,7 +112,10 @@ def page_content(
     days = [str(market.weeks[w]) for w in weeks]
     crosswalk = load_crosswalk(data_dir)
     built = {n: build_benchmarks(ledger, crosswalk, market, population=n) for n in POPULATIONS}
-    found = {n: [identify(b, market, int(w), ledger) for w in weeks] for n, b in built.items()}
+    found = {
+        n: [identify(b, market, int(w), ledger, level=LEVEL) for w in weeks]
+        for n, b in built.items()
+    }
     posteriors = [
         correct(
             name, weeks=tuple(days), n_draws=N_DRAWS, rng=seed, market=market, data_dir=data_dir
