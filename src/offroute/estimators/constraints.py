@@ -16,9 +16,9 @@ from offroute.estimators.margins import (
     scores,
 )
 from offroute.estimators.point import Factor, Margin, Sample, Target
+from offroute.estimators.pooled import Products, chunks, multiply_out
 from offroute.exceptions import EmptyCell, InfeasibleMargins, InvalidValue
 
-CHUNK = 1 << 15
 _SUM_TOLERANCE = 1e-9
 
 
@@ -50,7 +50,7 @@ class Constraints:
     """
 
     cells: Cells
-    moments: tuple[tuple[FloatArray, ...], ...]
+    moments: Products
     free: IntArray
     full_totals: FloatArray
     full_names: tuple[str, ...]
@@ -95,15 +95,8 @@ class Constraints:
         """
         size = len(range(*rows.indices(self.n)))
         out = np.empty((len(self.moments), size))
-        for m, factors in enumerate(self.moments):
-            out[m] = factors[0][rows]
-            for factor in factors[1:]:
-                out[m] *= factor[rows]
+        multiply_out(self.moments, rows, out)
         return out
-
-    def chunks(self) -> list[slice]:
-        """Return row slices that fit the second-level cache."""
-        return [slice(i, min(i + CHUNK, self.n)) for i in range(0, self.n, CHUNK)]
 
     def linear_score(self, coefficients: FloatArray) -> FloatArray:
         """Return ``x_i' b`` for every row, shape (n, k), of coefficients, shape (p, k).
@@ -116,7 +109,7 @@ class Constraints:
         full = self.full(coefficients.T)
         width = self.cells.width
         out = np.ascontiguousarray(scores(self.cells, full[:, :width]).T)[self.cells.code]
-        for rows in self.chunks() if self.moments else []:
+        for rows in chunks(self.n) if self.moments else []:
             out[rows] += self.block(rows).T @ full[:, width:].T
         return np.asarray(out)
 
@@ -131,7 +124,7 @@ class Constraints:
         width = self.cells.width
         out = np.zeros((self.full_totals.size, values.shape[1]))
         out[:width] = margin_sums(self.cells, cell_totals(self.cells, values.T)).T
-        for rows in self.chunks() if self.moments else []:
+        for rows in chunks(self.n) if self.moments else []:
             out[width:] += self.block(rows) @ values[rows]
         return np.asarray(out[self.free])
 

@@ -25,6 +25,7 @@ from offroute.estimators.participation import (
     relative_weights,
 )
 from offroute.estimators.point import PointEstimate, Sample, Target, TermKey
+from offroute.estimators.pooled import sums_in_slices
 from offroute.estimators.propensity import (
     over_base,
     participation_diagnostics,
@@ -140,7 +141,7 @@ def _plain(
     totals = d @ predicted + w @ residual
     jacobian = lin.jacobian(totals)
     left = residual @ jacobian.T
-    here, there = propensity_effect(model, model.weight_slope[:, None] * left)
+    here, there = propensity_effect(model, left)
     fits = np.zeros_like(residual)
     change = x.reference_sums(d) - x.sample_sums(w)
     for k, outcome in enumerate(outcomes):
@@ -213,7 +214,8 @@ def _fit_together(
 ) -> _Pair:
     """Alternate the two sets of equations until the weights stand still, and so the total does."""
     family, link = models_of
-    a, there = x.sample_sums(base), x.reference_sums(d)
+    a = sums_in_slices(x.sample_row, base, x.rows)
+    there = sums_in_slices(x.reference_row, d, x.rows)
     outcome = fit_outcome(x, column, base, family=family)
     start = np.zeros(x.free.size)
     start[0] = linear_predictor(link, min(float(base.sum() / d.sum()), 0.99))
@@ -225,9 +227,9 @@ def _fit_together(
             eta: FloatArray, rows: slice, slope: FloatArray = slope
         ) -> tuple[FloatArray, FloatArray, FloatArray]:
             v = evaluate_link(link, eta)
-            weight = a[rows] * slope[rows] / v.probability
+            weight = a(rows) * slope[rows] / v.probability
             curvature = weight * v.entry
-            return weight - there[rows] * slope[rows], curvature, curvature
+            return weight - there(rows) * slope[rows], curvature, curvature
 
         fit = solve_equations(x, _equation, start, name="bias-minimised participation model")
         v = evaluate_link(link, fit.on_sample)

@@ -14,6 +14,7 @@ from offroute._typing import FloatArray
 from offroute.estimators.constraints import Constraints
 from offroute.estimators.distances import Distance
 from offroute.estimators.margins import Cells, cell_totals, margin_sums, scores, two_way_tables
+from offroute.estimators.pooled import chunks
 
 TOLERANCE = 1e-10
 _AIM = 1e-11
@@ -316,7 +317,7 @@ def _on_rows(
     first = problem.cell_base if at_zero else np.zeros(size)
     first_moments = np.zeros(q)
     second, mixed, square = np.zeros(size), np.zeros((q, size)), np.zeros((q, q))
-    for rows in c.chunks():
+    for rows in chunks(c.n):
         code = c.cells.code[rows].astype(np.intp)
         z, d = c.block(rows), problem.base[rows]
         if at_zero:

@@ -36,15 +36,12 @@ class Fit:
         Columns x.
     coefficients : numpy.ndarray of float64, shape (p,)
         Solution b.
-    predictor : numpy.ndarray of float64, shape (rows,)
-        ``x_r' b``.
     equation : callable
         What was solved.
     """
 
     regressors: Regressors
     coefficients: FloatArray
-    predictor: FloatArray
     equation: Equation
 
     @cached_property
@@ -53,14 +50,19 @@ class Fit:
         return _both(self.regressors.accumulate(self.equation, self.coefficients)[1])[0]
 
     @property
+    def predictor(self) -> FloatArray:
+        """Linear predictor ``x_r' b`` of each distinct row, shape (rows,)."""
+        return self.regressors.predictor(self.coefficients)
+
+    @property
     def on_sample(self) -> FloatArray:
         """Linear predictor of each sample row, shape (n,)."""
-        return np.asarray(self.predictor[self.regressors.sample_row])
+        return self.regressors.predictor(self.coefficients, of=self.regressors.sample_row)
 
     @property
     def on_reference(self) -> FloatArray:
         """Linear predictor of each reference row, shape (m,)."""
-        return np.asarray(self.predictor[self.regressors.reference_row])
+        return self.regressors.predictor(self.coefficients, of=self.regressors.reference_row)
 
     def effect(self, gradient: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return ``x_i' I^-1 D`` of sample rows (n, k) and reference rows (m, k).
@@ -73,8 +75,8 @@ class Fit:
         gradient : numpy.ndarray of float64, shape (p, k)
             Derivative D.
         """
-        row = self.regressors.predictor(np.linalg.pinv(self.information, hermitian=True) @ gradient)
-        return row[self.regressors.sample_row], row[self.regressors.reference_row]
+        x, change = self.regressors, np.linalg.pinv(self.information, hermitian=True) @ gradient
+        return x.predictor(change, of=x.sample_row), x.predictor(change, of=x.reference_row)
 
 
 def solve_equations(
@@ -131,7 +133,7 @@ def solve_equations(
             rule="the estimating equations must have a solution at finite coefficients",
             next_step="Drop or merge a regressor that separates sample and population.",
         )
-    return Fit(regressors, b, regressors.predictor(b), equation)
+    return Fit(regressors, b, equation)
 
 
 def _strided(

@@ -133,8 +133,8 @@ def check_supported(x: Regressors, weights: FloatArray, reference: Sample) -> No
     reference : Sample
         Reference sample.
     """
-    logs, population = x.sample_sums(weights), x.reference_sums(reference.weights)
-    empty = x.levels_apart(x.level_sums(logs), x.level_sums(population))
+    logs = x.level_sums(weights, of=x.sample_row)
+    empty = x.levels_apart(logs, x.level_sums(reference.weights, of=x.reference_row))
     if empty:
         raise EmptyCell(
             ", ".join(empty),
@@ -230,7 +230,7 @@ def _implied_weights(x: Regressors, d: FloatArray, base: FloatArray) -> FloatArr
     """Return ``a_i x_i' (X'aX)^-1 sum_B d x``, the weights of the logs in a linear fit."""
     gram = x.gram(x.sample_sums(base))
     effect = np.linalg.pinv(gram, hermitian=True) @ x.cross(d[:, None])
-    return np.asarray(base * x.predictor(effect)[x.sample_row, 0])
+    return np.asarray(base * x.predictor(effect[:, 0], of=x.sample_row))
 
 
 def _plain(column: FloatArray, x: Regressors, weights: FloatArray) -> OutcomeModel:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit, log_ndtr
+from scipy.special import log_ndtr
 
 from offroute._checks import check_choice
 from offroute._typing import FloatArray
+from offroute.estimators.pooled import chunks
 
 LinkName = Literal["logit", "probit", "cloglog"]
 _LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
@@ -57,22 +58,31 @@ def evaluate_link(name: LinkName, eta: FloatArray) -> LinkValues:
     return _LINKS[check_choice(name, _LINKS, name="link")](eta)
 
 
-def evaluate_stay(name: LinkName, eta: FloatArray) -> FloatArray:
-    """Evaluate ``lambda = pi' / (1 - pi)`` alone.
+def map_link(
+    name: LinkName, eta: FloatArray, *parts: Callable[[LinkValues], FloatArray]
+) -> list[FloatArray]:
+    """Return what each of `parts` makes of the link's values, few of which exist at a time.
 
     Parameters
     ----------
     name : {"logit", "probit", "cloglog"}
         Link.
-    eta : numpy.ndarray of float64
-        Linear predictors, any shape.
+    eta : numpy.ndarray of float64, shape (n,)
+        Linear predictors.
+    *parts : callable
+        Link values to an array of their shape.
 
     Examples
     --------
-    >>> evaluate_stay("logit", np.array([0.0])).tolist()
-    [0.5]
+    >>> map_link("logit", np.array([0.0]), lambda v: v.stay, lambda v: v.probability)
+    [array([0.5]), array([0.5])]
     """
-    return np.asarray(expit(eta)) if name == "logit" else evaluate_link(name, eta).stay
+    out = [np.empty_like(eta) for _ in parts]
+    for rows in chunks(eta.size):
+        values = evaluate_link(name, eta[rows])
+        for column, part in zip(out, parts, strict=True):
+            column[rows] = part(values)
+    return out
 
 
 def linear_predictor(name: LinkName, probability: float) -> float:

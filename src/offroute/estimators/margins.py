@@ -63,10 +63,10 @@ def collapse(axes: Sequence[tuple[AnyArray, int]], n: int) -> Cells:
     size = 1
     for codes, k in axes:
         code = code * k + codes
-        code, used = _renumber(code, size * k)
+        code, used = renumber(code, size * k)
         levels = (*(level[used // k] for level in levels), used % k)
         size = used.size
-    return Cells(shape, code.astype(_index_type(size)), size, levels)
+    return Cells(shape, code.astype(index_type(size)), size, levels)
 
 
 def cell_totals(cells: Cells, values: FloatArray) -> FloatArray:
@@ -239,7 +239,7 @@ def axis_levels(cells: Cells, axis: int) -> IntArray:
 
 
 def _compose(axes: Sequence[tuple[AnyArray, int]]) -> AnyArray:
-    kind = _index_type(prod(k for _, k in axes))
+    kind = index_type(prod(k for _, k in axes))
     (first, _), *rest = axes
     code = first.astype(kind)
     for codes, k in rest:
@@ -248,15 +248,30 @@ def _compose(axes: Sequence[tuple[AnyArray, int]]) -> AnyArray:
     return code
 
 
-def _index_type(size: int) -> type[np.signedinteger]:
+def index_type(size: int) -> type[np.signedinteger]:
+    """Return the smallest type that holds `size` itself.
+
+    Parameters
+    ----------
+    size : int
+        Number of things to number.
+    """
     for kind in (np.int16, np.int32):
         if size <= np.iinfo(kind).max:
             return kind
     return np.int64
 
 
-def _renumber(code: AnyArray, size: int) -> tuple[AnyArray, IntArray]:
-    """Return codes numbered from 0 without gaps, and the old code of each new one."""
+def renumber(code: AnyArray, size: int) -> tuple[AnyArray, IntArray]:
+    """Return codes numbered from 0 without gaps, and the old code of each new one.
+
+    Parameters
+    ----------
+    code : numpy.ndarray of integers, shape (n,)
+        Codes, 0 to ``size - 1``.
+    size : int
+        Number of codes that could occur.
+    """
     if size > _LOOKUP_LIMIT:
         used, new = np.unique(code, return_inverse=True)
         return new.reshape(-1), used

@@ -10,7 +10,8 @@ from scipy.special import expit
 from offroute._checks import check_choice
 from offroute._typing import FloatArray
 from offroute.estimators.estimating_equations import Fit, solve_equations
-from offroute.estimators.regressors import Regressors, RowIndex
+from offroute.estimators.pooled import RowIndex, sums_in_slices
+from offroute.estimators.regressors import Regressors
 from offroute.exceptions import InvalidValue
 
 Family = Literal["gaussian", "binomial", "poisson"]
@@ -107,17 +108,19 @@ def fit_outcome(
         rows = np.full(x.rows, float(column[0]))
         return OutcomeModel(None, rows, np.zeros(x.rows), np.zeros(column.size), weights)
     _check_family(column, family)
-    a, sums = x.sample_sums(weights), x.sample_sums(weights * column)
+    a = sums_in_slices(x.sample_row, weights, x.rows)
+    sums = sums_in_slices(x.sample_row, weights * column, x.rows)
 
     def _equation(eta: FloatArray, rows: slice) -> tuple[FloatArray, FloatArray, FloatArray]:
         mean, slope = mean_function(family, eta)
-        curvature = a[rows] * slope
-        return sums[rows] - a[rows] * mean, curvature, curvature
+        here = a(rows)
+        curvature = here * slope
+        return sums(rows) - here * mean, curvature, curvature
 
     if start is None:
         start = np.zeros(x.free.size)
         if family == "poisson":
-            start[0] = np.log(sums.sum() / a.sum())
+            start[0] = np.log(weights @ column / weights.sum())
     fit = solve_equations(x, _equation, start, name=f"{family} outcome model")
     mean, slope = mean_function(family, fit.predictor)
     return OutcomeModel(fit, mean, slope, column - mean[x.sample_row], weights)

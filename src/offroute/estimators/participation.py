@@ -15,10 +15,11 @@ from offroute.estimators.links import (
     LinkName,
     LinkValues,
     evaluate_link,
-    evaluate_stay,
     linear_predictor,
+    map_link,
 )
 from offroute.estimators.point import Design, Sample, TermKey
+from offroute.estimators.pooled import sums_in_slices
 from offroute.estimators.regressors import Regressors, build_regressors
 from offroute.exceptions import EmptyCell, InvalidValue
 
@@ -33,24 +34,46 @@ class Participation:
     ----------
     fit : Fit
         Coefficients and information.
+    link : {"logit", "probit", "cloglog"}
+        Link.
+    method : {"pseudo-likelihood", "alp"}
+        Estimating equations.
+    base : numpy.ndarray of float64, shape (n,)
+        Base weights scaled to mean 1.
+    exposure : numpy.ndarray of float64, shape (m,)
+        Weights of the reference rows.
     probability : numpy.ndarray of float64, shape (n,)
         Probability of each sample row.
     weights : numpy.ndarray of float64, shape (n,)
         Inverse-probability weights, base weights included.
-    weight_slope : numpy.ndarray of float64, shape (n,)
-        Derivative of the weights in the linear predictor.
-    sample_part : numpy.ndarray of float64, shape (n,)
-        What a sample row contributes to the estimating equations, as a factor of x.
-    reference_part : numpy.ndarray of float64, shape (m,)
-        The same for a reference row.
     """
 
     fit: Fit
+    link: LinkName
+    method: Likelihood
+    base: FloatArray
+    exposure: FloatArray
     probability: FloatArray
     weights: FloatArray
-    weight_slope: FloatArray
-    sample_part: FloatArray
-    reference_part: FloatArray
+
+    def sample_parts(self) -> tuple[FloatArray, FloatArray]:
+        """Return of each sample row, shape (n,), dw/deta and its term of the equations over x."""
+        alp = self.method == "alp"
+        slope, part = map_link(
+            self.link,
+            self.fit.on_sample,
+            lambda v: -v.entry / v.probability,
+            lambda v: v.entry if alp else v.entry + v.stay,
+        )
+        slope *= self.base
+        part *= self.base
+        return slope, part
+
+    def reference_part(self) -> FloatArray:
+        """Return of each reference row, shape (m,), its term of the equations over x."""
+        (part,) = map_link(self.link, self.fit.on_reference, lambda v: -v.stay)
+        part *= self.exposure
+        return part
 
 
 def relative_weights(sample: Sample) -> FloatArray:
@@ -106,9 +129,11 @@ def fit_participation(
     check_choice(method, ("pseudo-likelihood", "alp"), name="method")
     x = build_regressors(sample, reference, terms=terms)
     weights = relative_weights(sample)
-    a, d = x.sample_sums(weights), x.reference_sums(reference.weights)
-    logs, population = x.level_sums(a, of=x.sample_row), x.level_sums(d, of=x.reference_row)
+    logs = x.level_sums(weights, of=x.sample_row)
+    population = x.level_sums(reference.weights, of=x.reference_row)
     _check_overlap(x, logs, population)
+    a = sums_in_slices(x.sample_row, weights, x.rows)
+    d = sums_in_slices(x.reference_row, reference.weights, x.rows)
     alp = method == "alp"
     size, count = float(reference.weights.sum()), float(weights.sum())
     if not alp and size <= count:
@@ -121,23 +146,22 @@ def fit_participation(
 
     def _equation(eta: FloatArray, rows: slice) -> tuple[FloatArray, FloatArray, FloatArray]:
         v = evaluate_link(link, eta)
-        here, there = a[rows], d[rows]
+        here, there = a(rows), d(rows)
         into = v.entry if alp else v.entry + v.stay
         slope = v.entry_slope if alp else v.entry_slope + v.stay_slope
         expected = v.entry * v.stay * (here + there if alp else there)
         return here * into - there * v.stay, there * v.stay_slope - here * slope, expected
 
-    exposed = a + d if alp else d
-
     def _logit_equation(eta: FloatArray, rows: slice) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the same for the logit link, whose kappa + lambda is 1, with less arithmetic."""
+        here, there = a(rows), d(rows)
         p = np.negative(eta, out=eta)
         with np.errstate(over="ignore"):
             np.exp(p, out=p)
         p += 1
         np.reciprocal(p, out=p)
-        expected = exposed[rows] * p
-        left = a[rows] - expected
+        expected = (here + there if alp else there) * p
+        left = here - expected
         expected *= 1 - p
         return left, expected, expected
 
@@ -145,28 +169,12 @@ def fit_participation(
     start[0] = linear_predictor(link, count / (size + count if alp else size))
     equation = _logit_equation if link == "logit" else _equation
     fit = solve_equations(x, equation, start, name="participation model")
-    on = evaluate_link(link, fit.on_sample)
-    away = reference.weights * evaluate_stay(link, fit.on_reference)
-    w = weights / on.probability
-    part = on.entry if alp else on.entry + on.stay
-    if alp:
-        return Participation(
-            fit,
-            # The odds are the participation probability that the weights invert.
-            np.minimum(on.stay / on.entry, 1.0),
-            weights * on.entry / on.stay,
-            -w * on.entry,
-            weights * part,
-            -away,
-        )
-    return Participation(
-        fit,
-        on.probability,
-        w,
-        -w * on.entry,
-        weights * part,
-        -away,
-    )
+    probability = fit.on_sample
+    (w,) = map_link(link, probability, lambda v: v.entry / v.stay if alp else 1 / v.probability)
+    # Under "alp" the odds are the participation probability that the weights invert.
+    np.minimum(np.reciprocal(w, out=probability), 1.0, out=probability)
+    w *= weights
+    return Participation(fit, link, method, weights, reference.weights, probability, w)
 
 
 def inverse_probability_distance(link: LinkName) -> Distance:
@@ -203,7 +211,7 @@ def poisson_design(design: Design, probability: FloatArray) -> Design:
     require_rows(design.cells, "a participation or outcome model")
     if design.strata is not None or design.clusters is not None:
         return design
-    return replace(design, inclusion=np.clip(probability, 0.0, 1.0), population_clusters=None)
+    return replace(design, inclusion=probability, population_clusters=None)
 
 
 def _check_overlap(x: Regressors, a: FloatArray, d: FloatArray) -> None:

@@ -113,7 +113,7 @@ def ipw(
     from_reference: list[FloatArray] = []
 
     def _residualise(u: FloatArray) -> FloatArray:
-        here, there = propensity_effect(model, model.weight_slope[:, None] * u)
+        here, there = propensity_effect(model, u)
         from_reference.append(there)
         positive = model.weights > 0
         left = np.divide(
@@ -148,10 +148,8 @@ def over_base(weights: FloatArray, sample: Sample) -> FloatArray:
     return np.divide(weights, base, out=np.zeros_like(base), where=base > 0)
 
 
-def propensity_effect(
-    model: Participation, gradient_rows: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return what estimating b adds to an estimate with derivative ``sum_A x_i v_i`` in b.
+def propensity_effect(model: Participation, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return what estimating b adds to estimates ``sum_A w_i u_i``.
 
     Returns contributions of the sample rows (n, k) and of the reference rows (m, k).
 
@@ -159,13 +157,15 @@ def propensity_effect(
     ----------
     model : Participation
         Fitted model.
-    gradient_rows : numpy.ndarray of float64, shape (n, k)
-        Values v.
+    values : numpy.ndarray of float64, shape (n, k)
+        Values u.
     """
     x = model.fit.regressors
-    sums = np.stack([x.sample_sums(column) for column in gradient_rows.T], axis=1)
-    here, there = model.fit.effect(x.cross(sums))
-    return model.sample_part[:, None] * here, model.reference_part[:, None] * there
+    slope, part = model.sample_parts()
+    here, there = model.fit.effect(x.cross(slope[:, None] * values, of=x.sample_row))
+    here *= part[:, None]
+    there *= model.reference_part()[:, None]
+    return here, there
 
 
 def participation_diagnostics(weights: FloatArray, probability: FloatArray) -> dict[str, float]:

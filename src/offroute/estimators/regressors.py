@@ -5,33 +5,34 @@ Newton's method runs on the distinct rows. Indicator columns never exist; their 
 level, their products two-way tables.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from offroute._typing import AnyArray, FloatArray, IntArray
-from offroute.estimators.constraints import CHUNK
 from offroute.estimators.edge import cell_name
 from offroute.estimators.margins import (
     Cells,
     axis_levels,
-    cell_totals,
     collapse,
     margin_sums,
     scores,
 )
 from offroute.estimators.moments import Moments
 from offroute.estimators.point import Factor, Sample, TermKey
+from offroute.estimators.pooled import (
+    CHUNK,
+    PooledColumns,
+    RowIndex,
+    chunks,
+    joint_codes,
+    sums_by_row,
+)
 from offroute.exceptions import SchemaError
 
 # Whole numbers with at most this range are a key of the collapse.
 _WHOLE_RANGE = 200
-_INT32 = 2**31
-
-RowIndex = AnyArray | slice
-"""Distinct rows of some rows: their numbers, or a slice where no two rows were merged."""
 
 Equation = Callable[[FloatArray, slice], tuple[FloatArray, FloatArray, FloatArray]]
 """Linear predictors of some distinct rows to (r, s = -dr/deta, t >= 0 to use in place of s)."""
@@ -51,8 +52,8 @@ class Regressors:
     ----------
     cells : Cells
         Categorical part; its first axis is the intercept.
-    numeric : numpy.ndarray of float64, shape (q, rows)
-        Numeric columns.
+    numeric : PooledColumns
+        Numeric columns, q by rows.
     free : numpy.ndarray of int64, shape (p,)
         Columns used: one level of every factor is left out.
     full_names : tuple of str
@@ -64,7 +65,7 @@ class Regressors:
     """
 
     cells: Cells
-    numeric: FloatArray
+    numeric: PooledColumns
     free: IntArray
     full_names: tuple[str, ...]
     sample_row: RowIndex
@@ -80,53 +81,70 @@ class Regressors:
         """Number of distinct rows."""
         return int(self.cells.code.shape[0])
 
-    def predictor(self, coefficients: FloatArray) -> FloatArray:
+    def predictor(self, coefficients: FloatArray, *, of: RowIndex = slice(None)) -> FloatArray:
         """Return ``x_r' b``, shape (rows,) or (rows, k), of coefficients (p,) or (p, k).
 
         Parameters
         ----------
         coefficients : numpy.ndarray of float64, shape (p,) or (p, k)
             Coefficients b.
+        of : numpy.ndarray of integers, or slice
+            Distinct rows; default all.
         """
-        if coefficients.ndim == 1:
-            out = np.empty(self.rows)
-            for rows, eta in self._scores_in_chunks(coefficients):
-                out[rows] = eta
-            return out
-        full = np.zeros((coefficients.shape[1], self.cells.width + self.numeric.shape[0]))
-        full[:, self.free] = coefficients.T
-        width = self.cells.width
-        wide = scores(self.cells, full[:, :width])[:, self.cells.code]
-        if self.numeric.shape[0]:
-            wide = wide + full[:, width:] @ self.numeric
-        return np.asarray(wide.T)
+        if not isinstance(of, slice):
+            return np.asarray(self.predictor(coefficients)[of])
+        first, stop, _ = of.indices(self.rows)
+        out = np.empty((stop - first, *coefficients.shape[1:]))
+        for column, b in zip(
+            out.reshape(stop - first, -1).T, coefficients.reshape(self.free.size, -1).T, strict=True
+        ):
+            for rows, _z, eta in self._in_chunks(b, of):
+                column[rows.start - first : rows.stop - first] = eta
+        return out
 
-    def _scores_in_chunks(self, coefficients: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
-        """Yield slices of the distinct rows that fit the cache, and their linear predictors."""
-        width = self.cells.width
-        full = np.zeros(width + self.numeric.shape[0])
+    def _in_chunks(
+        self, coefficients: FloatArray, of: slice = slice(None)
+    ) -> Iterator[tuple[slice, FloatArray, FloatArray]]:
+        """Yield slices of the distinct rows, their numeric columns and linear predictors."""
+        width, q = self.cells.width, self.numeric.shape[0]
+        full = np.zeros(width + q)
         full[self.free] = coefficients
         by_level = scores(self.cells, full[:width])
-        # Sums by cell cost as much as there are cells, so a chunk has at least as many rows.
-        step = max(CHUNK, self.cells.size)
-        for start in range(0, self.rows, step):
-            rows = slice(start, start + step)
+        for rows in self._chunks(of):
+            z = self.numeric.block(rows)
             eta = np.take(by_level, self.cells.code[rows], mode="clip")
-            if self.numeric.shape[0]:
-                eta += full[width:] @ self.numeric[:, rows]
-            yield rows, eta
+            if q:
+                eta += full[width:] @ z
+            yield rows, z, eta
 
-    def cross(self, values: FloatArray) -> FloatArray:
-        """Return ``sum_r x_r v_r``, shape (p, k), of values, shape (rows, k).
+    def _chunks(self, of: slice = slice(None)) -> list[slice]:
+        """Return slices of the distinct rows that fit the cache."""
+        first, stop, _ = of.indices(self.rows)
+        # Sums by cell cost as much as there are cells, so a chunk has at least as many rows.
+        return chunks(stop, start=first, step=max(CHUNK, self.cells.size))
+
+    def cross(self, values: FloatArray, *, of: RowIndex = slice(None)) -> FloatArray:
+        """Return ``sum_i x_i v_i``, shape (p, k), of values, shape (n, k).
 
         Parameters
         ----------
-        values : numpy.ndarray of float64, shape (rows, k)
+        values : numpy.ndarray of float64, shape (n, k)
             Values v.
+        of : numpy.ndarray of integers, or slice
+            Distinct row of each value; default all of them in turn.
         """
-        columns = np.ascontiguousarray(values.T)
-        head = margin_sums(self.cells, cell_totals(self.cells, columns)).T
-        return np.asarray(np.concatenate([head, self.numeric @ values])[self.free])
+        if not isinstance(of, slice):
+            return self.cross(np.stack([sums_by_row(of, v, self.rows) for v in values.T], axis=1))
+        first = of.indices(self.rows)[0]
+        totals = np.zeros((values.shape[1], self.cells.size))
+        numeric = np.zeros((self.numeric.shape[0], values.shape[1]))
+        for rows in self._chunks(of):
+            code = self.cells.code[rows].astype(np.intp, copy=False)
+            some = values[rows.start - first : rows.stop - first]
+            numeric += self.numeric.block(rows) @ some
+            for k, column in enumerate(some.T):
+                totals[k] += np.bincount(code, column, self.cells.size)
+        return np.concatenate([margin_sums(self.cells, totals).T, numeric])[self.free]
 
     def accumulate(
         self, equation: Equation, coefficients: FloatArray, *, curvature: bool = True
@@ -148,9 +166,9 @@ class Regressors:
         first, first_numeric = np.zeros(size), np.zeros(q)
         exact, expected = Moments.zeros(size, q), Moments.zeros(size, q)
         one = True
-        for rows, eta in self._scores_in_chunks(coefficients):
+        for rows, z, eta in self._in_chunks(coefficients):
             r, s, t = equation(eta, rows)
-            code, z = self.cells.code[rows].astype(np.intp, copy=False), self.numeric[:, rows]
+            code = self.cells.code[rows].astype(np.intp, copy=False)
             first += np.bincount(code, r, size)
             first_numeric += z @ r
             if curvature:
@@ -175,21 +193,22 @@ class Regressors:
             Weights w.
         """
         sums = Moments.zeros(self.cells.size, self.numeric.shape[0])
-        sums.add(self.cells.code.astype(np.intp, copy=False), self.numeric, weights)
+        for rows in self._chunks():
+            code = self.cells.code[rows].astype(np.intp, copy=False)
+            sums.add(code, self.numeric.block(rows), weights[rows])
         return sums.table(self.cells)[np.ix_(self.free, self.free)]
 
-    def level_sums(self, values: FloatArray, *, of: RowIndex = slice(None)) -> FloatArray:
-        """Add up values, shape (rows,), by level of every factor: shape (width,).
+    def level_sums(self, values: FloatArray, *, of: RowIndex) -> FloatArray:
+        """Add up values, shape (n,), by level of every factor: shape (width,).
 
         Parameters
         ----------
-        values : numpy.ndarray of float64, shape (rows,)
-            Values by distinct row.
-        of : slice, optional
-            The distinct rows whose values are not 0, if they are a slice; else ignored.
+        values : numpy.ndarray of float64, shape (n,)
+            Values.
+        of : numpy.ndarray of integers, or slice
+            Distinct row of each value.
         """
-        rows = of if isinstance(of, slice) else slice(None)
-        sums = np.bincount(self.cells.code[rows], values[rows], self.cells.size)
+        sums = np.bincount(self.cells.code[of], values, self.cells.size)
         return margin_sums(self.cells, np.asarray(sums, np.float64))
 
     def levels_apart(self, first: FloatArray, second: FloatArray) -> list[str]:
@@ -210,7 +229,7 @@ class Regressors:
         values : numpy.ndarray of float64, shape (n,)
             Values of the sample rows.
         """
-        return _add_up(self.sample_row, values, self.rows)
+        return sums_by_row(self.sample_row, values, self.rows)
 
     def reference_sums(self, values: FloatArray) -> FloatArray:
         """Add up reference values, shape (m,), by distinct row: shape (rows,).
@@ -220,7 +239,7 @@ class Regressors:
         values : numpy.ndarray of float64, shape (m,)
             Values of the reference rows.
         """
-        return _add_up(self.reference_row, values, self.rows)
+        return sums_by_row(self.reference_row, values, self.rows)
 
     def every(self, stride: int) -> "Regressors":
         """Return a systematic subsample of the distinct rows; it has no rows of the samples.
@@ -235,7 +254,7 @@ class Regressors:
         none = np.zeros(0, np.int64)
         return Regressors(
             Cells(cells.shape, code, cells.size, cells.levels),
-            np.ascontiguousarray(self.numeric[:, ::stride]),
+            PooledColumns.of_table(self.numeric.block(slice(None, None, stride))),
             self.free,
             self.full_names,
             none,
@@ -280,20 +299,19 @@ def build_regressors(
     for term in chosen:
         variables = (term,) if isinstance(term, str) else tuple(term)
         if _is_factor(samples, variables):
-            codes, levels = _joint_codes(samples, variables)
+            codes, levels = joint_codes(samples, variables)
             axes.append((codes, len(levels)))
             names += [cell_name(variables, level) for level in levels]
         else:
             products.append(variables)
     names += [":".join(variables) for variables in products]
-    numeric = np.empty((len(products), n))
-    for row, variables in zip(numeric, products, strict=True):
-        np.concatenate([s.numeric(variables[0]) for s in samples], out=row)
-        for other in variables[1:]:
-            stop = 0
-            for s in samples:
-                start, stop = stop, stop + s.n
-                row[start:stop] *= s.numeric(other)
+    numeric = PooledColumns(
+        tuple(
+            (start, tuple(tuple(s.numeric(v) for v in variables) for variables in products))
+            for start, s in zip((0, sample.n), samples, strict=False)
+        ),
+        (len(products), n),
+    )
     starts = np.cumsum([0, *(k for _, k in axes)])[1:-1]
     free = np.setdiff1d(np.arange(len(names)), starts)
     cells, distinct, row_of = _distinct(axes, numeric)
@@ -304,41 +322,34 @@ def build_regressors(
     return Regressors(cells, distinct, free, tuple(names), *split)
 
 
-def _add_up(rows: RowIndex, values: FloatArray, size: int) -> FloatArray:
-    if isinstance(rows, slice):
-        out = np.zeros(size)
-        out[rows] = values
-        return out
-    return np.asarray(np.bincount(rows, values, size), np.float64)
-
-
 def _distinct(
-    axes: list[tuple[AnyArray, int]], numeric: FloatArray
-) -> tuple[Cells, FloatArray, AnyArray | None]:
+    axes: list[tuple[AnyArray, int]], numeric: PooledColumns
+) -> tuple[Cells, PooledColumns, AnyArray | None]:
     """Return cells and numeric columns of the distinct rows, and the distinct row of each row.
 
     The last is None where rows are not merged.
     """
-    n = axes[0][0].size
-    keys: list[tuple[AnyArray, int]] = []
-    for column in numeric:
-        if (column[:64] % 1).any():
+    q, n = numeric.shape
+    first = numeric.block(slice(0, 1))
+    steps = np.empty((q, n), np.int16)
+    for rows in chunks(n):
+        z = numeric.block(rows)
+        if (z != np.floor(z)).any() or (np.abs(z - first) > _WHOLE_RANGE).any():
             return collapse(axes, n), numeric, None
-        low, high = column.min(initial=0.0), column.max(initial=0.0)
-        if high - low > _WHOLE_RANGE or (column % 1).any():
-            return collapse(axes, n), numeric, None
-        keys.append(((column - low).astype(np.int64), int(high - low) + 1))
+        steps[:, rows] = z - first
+    low, high = steps.min(axis=1), steps.max(axis=1)
+    if (high - low > _WHOLE_RANGE).any():
+        return collapse(axes, n), numeric, None
+    keys = [(s - a, int(b - a) + 1) for s, a, b in zip(steps, low, high, strict=True)]
     grid = collapse([*axes, *keys], n)
     used = np.flatnonzero(np.bincount(grid.code, minlength=grid.size))
-    place = np.zeros(grid.size, np.int64)
+    place = np.zeros(grid.size, np.int32)
     place[used] = np.arange(used.size)
-    row = place[grid.code]
-    first = np.zeros(used.size, np.int64)
-    first[row[::-1]] = np.arange(n)[::-1]
+    levels = [axis_levels(grid, j)[used] for j in range(len(axes) + q)]
     shape = tuple(k for _, k in axes)
-    levels = tuple(axis_levels(grid, j)[used] for j in range(len(axes)))
-    cells = Cells(shape, np.arange(used.size), used.size, levels)
-    return cells, np.ascontiguousarray(numeric[:, first]), row
+    cells = Cells(shape, np.arange(used.size), used.size, tuple(levels[: len(axes)]))
+    table = first + low[:, None] + np.reshape(levels[len(axes) :], (q, used.size))
+    return cells, PooledColumns.of_table(table), place[grid.code]
 
 
 def _is_factor(samples: Sequence[Sample], variables: tuple[str, ...]) -> bool:
@@ -355,38 +366,3 @@ def _is_factor(samples: Sequence[Sample], variables: tuple[str, ...]) -> bool:
             next_step="Split the term, or convert the column in one of the samples.",
         )
     return kinds == {True}
-
-
-def _joint_codes(
-    samples: Sequence[Sample], variables: tuple[str, ...]
-) -> tuple[AnyArray, list[tuple[str, ...]]]:
-    """Return codes over all rows on the levels that occur, and those levels."""
-    sets = [sorted({k for s in samples for k in s.factor(v).levels}) for v in variables]
-    shape = tuple(len(u) for u in sets)
-    total = math.prod(shape)
-    blocks = []
-    for s in samples:
-        flat: AnyArray = np.zeros(1, np.int32 if total < _INT32 else np.int64)
-        for v, union in zip(variables, sets, strict=True):
-            factor = s.factor(v)
-            place = {level: i for i, level in enumerate(union)}
-            move = np.array([place[level] for level in factor.levels], flat.dtype)
-            same = len(variables) == 1 and np.array_equal(move, np.arange(move.size))
-            here = factor.codes if same else np.take(move, factor.codes)
-            flat = here if len(variables) == 1 else flat * len(union) + here
-        blocks.append(flat)
-    flat = np.concatenate(blocks)
-    used, codes = np.arange(total), flat
-    if len(variables) > 1 or not _has_all(flat, total):
-        used, codes = np.unique(flat, return_inverse=True)
-    index = np.unravel_index(used, shape)
-    levels = [
-        tuple(u[int(i)] for u, i in zip(sets, cell, strict=True))
-        for cell in zip(*index, strict=True)
-    ]
-    return codes.reshape(-1), levels
-
-
-def _has_all(codes: AnyArray, levels: int) -> bool:
-    """Whether every level occurs; the first rows often tell."""
-    return any(np.bincount(some, minlength=levels).all() for some in (codes[:CHUNK], codes))
