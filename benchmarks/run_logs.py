@@ -6,7 +6,8 @@
 
 `pairs` interleaves one call of the peer with three of ours in one process and reports the median
 ratio of CPU times (user and system, which a busy machine distorts least) with its range. BLAS has
-one thread. `memory` runs every call in its own process and reports what it adds to the peak.
+one thread. `memory` runs every call in its own process and reports what its input, made from the
+logs, holds (`input_mb`) and what the call adds to that at its peak (`added_peak_mb`).
 """
 
 import argparse
@@ -42,6 +43,7 @@ ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "
 TASKS = ("rake", "linear", "entropy", "logit", "ipw", "replicates")
 REPLICATES, REPLICATE_ROWS = 500, 100_000
 SLOW_ROWS = 1_000_000
+FEW_ROWS = 1000
 
 
 def sample_of(logs: Logs, *, unit: bool = False) -> Sample:
@@ -198,21 +200,28 @@ def growth(sizes: list[int], tasks: list[str]) -> list[dict[str, object]]:
 
 
 def one_memory(task: str, who: str, path: str) -> None:
-    """Print what one call adds to the peak of this process, in MB."""
+    """Print what the input of one call holds and what the call adds to the peak, in MB."""
+    build = partial(ours, task) if who == "offroute" else PEERS[task][who]
+    # Imports are no part of the input.
+    build(make_logs(FEW_ROWS))
     # Read, not made here: what making the logs leaves free would hide what the call needs.
     stored = dict(np.load(path))
     margins = tuple(stored.pop(f"margin{j}") for j in range(len(LEVELS)))
     logs = Logs(margins=margins, **stored)
-    call = ours(task, logs) if who == "offroute" else PEERS[task][who](logs)[0]
-    before = peak_mb()
-    timed(call)
-    print(peak_mb() - before)
+    before = memory_mb("VmRSS")
+    built = build(logs)
+    held = memory_mb("VmRSS") - before
+    # What building the input took for a while would hide what the call needs.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = memory_mb("VmHWM")
+    timed(built if callable(built) else built[0])
+    print(held, memory_mb("VmHWM") - before)
 
 
-def peak_mb() -> float:
-    """Return the peak memory of this process; ru_maxrss would start at its parent's (Linux)."""
+def memory_mb(field: str) -> float:
+    """Return a field of this process's status; ru_maxrss would start at its parent's (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return float(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    return float(next(line for line in lines if line.startswith(field)).split()[1]) / 1024
 
 
 def memory(n: int, tasks: list[str]) -> list[dict[str, object]]:
@@ -227,8 +236,9 @@ def memory(n: int, tasks: list[str]) -> list[dict[str, object]]:
             for who in ["offroute", *PEERS[task]]:
                 command = [sys.executable, __file__, "one-memory", task, who, str(path)]
                 run = subprocess.run(command, capture_output=True, text=True, check=True)
-                added = float(run.stdout.split()[-1])
-                rows.append({"task": task, "who": who, "n": size, "added_peak_mb": f"{added:.0f}"})
+                held, added = (f"{float(mb):.0f}" for mb in run.stdout.split()[-2:])
+                row = {"task": task, "who": who, "n": size}
+                rows.append(row | {"input_mb": held, "added_peak_mb": added})
                 print(rows[-1], flush=True)
     return rows
 

@@ -192,14 +192,21 @@ def log_growth(rows: list[dict[str, str]]) -> str:
 
 
 def log_memory(rows: list[dict[str, str]]) -> str:
-    """Return what a call adds to the peak memory of its process."""
+    """Return what the input of a call holds and what the call adds to it at its peak."""
     body = []
     for task in dict.fromkeys(row["task"] for row in rows):
-        some = {row["who"]: float(row["added_peak_mb"]) for row in rows if row["task"] == task}
-        own = some.pop("offroute")
-        peers = ", ".join(f"{who} {mb:.0f} ({mb / own:.0f}x)" for who, mb in some.items())
-        body.append([TASKS[task], f"{own:.0f}", peers])
-    return "\n\n".join([table(["task", "our MB", "peers' MB"], body), made_by(rows)])
+        some = {
+            row["who"]: (float(row["input_mb"]), float(row["added_peak_mb"]))
+            for row in rows
+            if row["task"] == task
+        }
+        own = sum(some["offroute"])
+        body += [
+            [TASKS[task], who, f"{held:.0f}", f"{added:.0f}", f"{(held + added) / own:.0f}x"]
+            for who, (held, added) in some.items()
+        ]
+    head = ["task", "who", "input MB", "call adds MB", "both, over ours"]
+    return "\n\n".join([table(head, body), made_by(rows)])
 
 
 def made_by(rows: list[dict[str, str]]) -> str:
@@ -240,7 +247,11 @@ def build(folder: Path) -> str:
                 log_pairs(read(folder / "results" / "logs_pairs.csv")),
                 "Growth with the rows:",
                 log_growth(read(folder / "results" / "logs_growth.csv")),
-                "What one call adds to the peak memory of a process of its own:",
+                "Memory of one call in a process of its own: what its input holds (a dense "
+                "design, a frame of labels, or our sample), made from the same codes and numeric "
+                "columns, and what the call adds to that at its peak. The codes and columns "
+                "themselves are not counted: our samples refer to them, except that for ipw they "
+                "hold copies, split into logs and reference rows.",
                 log_memory(read(folder / "results" / "logs_memory.csv")),
             ]
         )
