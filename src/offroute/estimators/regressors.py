@@ -31,8 +31,8 @@ from offroute.estimators.pooled import (
 )
 from offroute.exceptions import SchemaError
 
-# Whole numbers with at most this range are a key of the collapse.
-_WHOLE_RANGE = 200
+# Whole numbers at most this far from the first are a key of the collapse.
+_REACH = 200
 
 Equation = Callable[[FloatArray, slice], tuple[FloatArray, FloatArray, FloatArray]]
 """Linear predictors of some distinct rows to (r, s = -dr/deta, t >= 0 to use in place of s)."""
@@ -334,12 +334,10 @@ def _distinct(
     steps = np.empty((q, n), np.int16)
     for rows in chunks(n):
         z = numeric.block(rows)
-        if (z != np.floor(z)).any() or (np.abs(z - first) > _WHOLE_RANGE).any():
+        if (z != np.floor(z)).any() or (np.abs(z - first) > _REACH).any():
             return collapse(axes, n), numeric, None
         steps[:, rows] = z - first
     low, high = steps.min(axis=1), steps.max(axis=1)
-    if (high - low > _WHOLE_RANGE).any():
-        return collapse(axes, n), numeric, None
     keys = [(s - a, int(b - a) + 1) for s, a, b in zip(steps, low, high, strict=True)]
     grid = collapse([*axes, *keys], n)
     used = np.flatnonzero(np.bincount(grid.code, minlength=grid.size))
