@@ -120,18 +120,18 @@ SOURCES = (
     Source("tokens:house A", "tokens", "origin:China", "T/week", (12, 38, 64), 0.6, 0.45, 0.2, 0.0),
     Source("tokens:house B", "tokens", "origin:China", "T/week", (12, 38), 1.0, 0.65, 0.2, 0.0),
     Source("tokens:host 1", "tokens", "weights:open", _DAY, (36,), 0.07, 0.9, 0.25, 0.05),
-    Source("tokens:host 2", "tokens", "weights:open", _DAY, (72,), 0.15, 1.0, 0.7, 0.05),
+    Source("tokens:host 2", "tokens", "weights:open", _DAY, (72,), 0.3, 1.0, 0.7, 0.05),
     Source("revenue:hosts", "revenue", "weights:open", _USD, (74,), 0.4, 0.95, 0.4, 0.05),
 )
-#: Surveys of spend among US enterprises: week, items, factor and stated sd of an item.
-_SURVEY_WEEKS = (23, 44)
+#: Surveys of spend among US enterprises: week, and respondents over a design effect of 2.
+_SURVEYS = ((23, 75), (44, 250))
+#: Items, with factor and stated sd; the first survey has those about one lab only.
 _SURVEY_ITEMS = (
     ("lab:Anthropic", 1.0, 0.55),
     (_OPENAI, 1.0, 0.55),
     (_GOOGLE, 1.0, 0.55),
-    ("origin:China weights:open", 0.3, 0.9),
+    ("origin:China weights:open", 0.06, 1.2),
 )
-_SURVEY_SIZE = 150
 _SURVEY_BIAS_SD = 0.4
 
 
@@ -320,13 +320,16 @@ def _survey(market: SimulatedMarket, rng: np.random.Generator) -> list[dict[str,
     scale = market.world.bias_scale
     masks = [cells_of(market, selector) for selector, _, _ in _SURVEY_ITEMS]
     bias = rng.normal(0, _SURVEY_BIAS_SD * scale, len(masks) + 1)
-    for week in _SURVEY_WEEKS:
+    for week, size in _SURVEYS:
         spend = market.price * market.segment[week, 0]
         total = np.array([spend[m].sum() for m in masks])
         total = np.append(total, spend.sum() - total.sum()) * np.exp(bias)
-        counts = rng.multinomial(_SURVEY_SIZE, total / total.sum())
+        counts = rng.multinomial(size, total / total.sum())
         for (selector, factor, q), count in zip(_SURVEY_ITEMS, counts[:-1], strict=True):
-            percent = round(100 * max(count, 1) / _SURVEY_SIZE)
+            percent = round(100 * count / size)
+            # What would be printed as 0 % is not in the table.
+            if not percent or (week == _SURVEYS[0][0] and not selector.startswith("lab:")):
+                continue
             truth = 100 * float(spend[cells_of(market, selector)].sum() / spend.sum())
             rows.append(
                 {
@@ -341,7 +344,7 @@ def _survey(market: SimulatedMarket, rng: np.random.Generator) -> list[dict[str,
                     "low": np.nan,
                     "high": np.nan,
                     "unit": "% of spend",
-                    "sd": float(np.sqrt(1 / max(count, 1))),
+                    "sd": float(np.sqrt(1 / count)),
                     "side": "exact",
                     "use": "likelihood",
                     "reason": "",

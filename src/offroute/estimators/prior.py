@@ -45,7 +45,8 @@ class Prior:
         Bias common to all disclosures about one country's labs (what counts as a token): its 90 %
         range holds a factor of two either way.
     flat : float
-        Scale of the unknown multiplier of a share table: large, so that only ratios speak.
+        Scale of the unknown multiplier of a share table, one over the total that the shares are of:
+        so large that it pulls at no volume, and only ratios speak. Its log is -20 to -34.
     tail_p, tail_scale : float
         Probability that the bias of a family comes from the tail of its distribution, and how many
         times wider the tail is. Off by default: unreliable families are a tail already, and this
@@ -75,7 +76,7 @@ class Prior:
     s_rw: float = 0.15
     omega: float = 0.3
     s_cm: float = 0.45
-    flat: float = 6.0
+    flat: float = 100.0
     tail_p: float = 0.0
     tail_scale: float = 2.0
     p_unreliable: float = 0.1
