@@ -73,19 +73,19 @@ def test_the_names_and_order_of_the_families_do_not_matter(toy, base):
 
 
 def test_the_multiplier_of_a_share_table_does_not_matter(toy, base):
-    # From per cent to fractions and back; the flat scale 6 leaves a pull of (1/6)^2 of a prior sd.
+    # From per cent to fractions and to tokens: one over a real week's total has a log of -34.
     def scaled(log):
         return [
             {**r, "y": r["y"] + log} if r["family"].startswith("share:") else r for r in toy.rows
         ]
 
     assert_same_distribution(base, fit_rows(toy, scaled(np.log(100.0)), seed=3))
-    assert_same_distribution(base, fit_rows(toy, scaled(-2.0), seed=4))
+    assert_same_distribution(base, fit_rows(toy, scaled(-34.0), seed=4))
 
 
 def test_only_the_ratios_of_a_share_table_speak(toy):
     rows = [r for r in toy.rows if not r["family"].startswith("share:")]
-    lone = {"family": "share:x", "cells": [2], "week": 3, "y": -0.5, "s": 0.1}
+    lone = {"family": "share:x", "cells": [2], "week": 3, "y": -34.0, "s": 0.1}
     assert_same_distribution(fit_rows(toy, rows), fit_rows(toy, [*rows, lone], seed=9))
 
 
