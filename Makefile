@@ -82,8 +82,10 @@ check: $(TEST_STAMP)  ## Style, types, layers, dependencies, spelling, docstring
 	$(BIN)/python scripts/make_benchmarks.py --check
 	$(BIN)/python scripts/make_notebooks.py --check
 
+# A worker for each processor; the tests of a file share fits, and the slowest files come first.
+JOBS ?= $(shell nproc)
 pytest: $(TEST_STAMP)
-	$(BIN)/pytest --cov
+	$(BIN)/pytest --cov -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 SITE := docs/_build/html
 docs: $(TEST_STAMP)  ## The documentation in docs/_build/html; a warning is an error
