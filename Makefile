@@ -82,7 +82,7 @@ check: $(TEST_STAMP)  ## Style, types, layers, dependencies, spelling, docstring
 	$(BIN)/python scripts/make_benchmarks.py --check
 	$(BIN)/python scripts/make_notebooks.py --check
 
-# A worker for each processor; the tests of a file share fits, and the slowest files come first.
+# A worker for each processor. Tests of a file share fits; in their order the many short ones come last.
 JOBS ?= $(shell nproc)
 pytest: $(TEST_STAMP)
 	$(BIN)/pytest --cov -n $(JOBS) --dist loadfile --no-loadscope-reorder
