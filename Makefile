@@ -105,6 +105,7 @@ holdout: $(TEST_STAMP)  ## Held-out families, later disclosures, fixed pass-thro
 slow: $(TEST_STAMP)  ## The tests marked slow, then the long studies; they resume where they stopped
 	$(BIN)/pytest -m slow
 	$(BIN)/python scripts/study_coverage.py --output studies/coverage.csv
+	$(BIN)/python scripts/study_common_error.py --output studies/common_error.csv
 	$(BIN)/python scripts/study_sbc.py --output studies/sbc.csv
 	$(BIN)/python scripts/study_mechanisms.py --output studies/mechanisms.csv
 	$(BIN)/python scripts/study_unit_logs.py

@@ -1,8 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from offroute.data.disclosures import SOURCES, cells_of, publish_disclosures
+from offroute.data.disclosures import (
+    _SURVEY_ITEMS,
+    _SURVEYS,
+    POPULATION,
+    SOURCES,
+    cells_of,
+    publish_disclosures,
+)
 from offroute.data.simulate import (
     N_WEEKS,
     WORLDS,
@@ -10,6 +19,7 @@ from offroute.data.simulate import (
     pass_through,
     simulate_market,
 )
+from offroute.data.snapshot import load_crosswalk
 from offroute.data.worlds import ONE_MECHANISM
 
 SEEDS = range(12)
@@ -134,6 +144,68 @@ def test_stated_budgets_are_right_in_the_calibrated_world_and_short_in_the_over_
         assert centre.abs().mean() < 0.2
     assert spread["calibrated"] == pytest.approx(1.0, abs=0.25)
     assert spread["over-confident"] > 1.3 * spread["calibrated"]
+
+
+#: Class of the shipped crosswalk that a simulated publisher copies. Token figures of xAI have none
+#: in this population: theirs are the simulation's own.
+CLASSES = {
+    "tokens:Google": "lab-api:Google",
+    "tokens:OpenAI": "lab-api:OpenAI",
+    "tokens:Microsoft": "cloud-total:Microsoft",
+    "revenue:Anthropic": "company-revenue:Anthropic",
+    "revenue:OpenAI": "api-revenue:OpenAI",
+    "revenue:xAI": "company-revenue:xAI",
+    "revenue:Alibaba": "api-revenue:Alibaba",
+    "tokens:DeepSeek": "company-traffic:DeepSeek",
+    "revenue:Moonshot": "company-revenue:Moonshot",
+    "revenue:MiniMax": "company-revenue:MiniMax",
+    "tokens:Zhipu": "company-cloud-total:Zhipu",
+    "revenue:Zhipu": "company-revenue:Zhipu",
+    "tokens:house A": "china-public-cloud",
+    "tokens:house B": "china-enterprise",
+    "tokens:host 1": "open-host:Together",
+    "tokens:host 2": "open-host:Fireworks",
+    "revenue:hosts": "open-host-revenue",
+}
+
+
+def test_publishers_have_the_factors_of_the_shipped_crosswalk():
+    crosswalk = load_crosswalk()
+    shipped = crosswalk[crosswalk["population"] == POPULATION].set_index("scope_class")
+    assert {s.family for s in SOURCES} - {"tokens:xAI"} == set(CLASSES)
+    for s in SOURCES:
+        if s.family in CLASSES:
+            row = shipped.loc[CLASSES[s.family]]
+            assert (s.factor, s.q, s.iota) == (row["factor"], row["sd"], row["iota"]), s.family
+    for selector, factor, q in _SURVEY_ITEMS:
+        lab = selector.startswith("lab:")
+        row = shipped.loc["enterprise-survey" if lab else "enterprise-survey-china"]
+        assert (factor, q) == (row["factor"], row["sd"]), selector
+
+
+def test_the_factors_of_the_survey_are_right_in_the_calibrated_world():
+    """US enterprises spend on Chinese models as little, against all buyers, as the analyst says."""
+    part = []
+    for seed in SEEDS:
+        m = simulate_market(WORLDS["calibrated"], rng=seed)
+        masks = np.array([cells_of(m, selector) for selector, _, _ in _SURVEY_ITEMS])
+        for week, _ in _SURVEYS:
+            here = np.log(masks @ (m.price * m.segment[week, 0]))
+            everywhere = np.log(masks @ (m.price * m.Y[week]))
+            part.append((here - everywhere) - (here - everywhere)[:3].mean())
+    stated = np.log([factor for _, factor, _ in _SURVEY_ITEMS])
+    sd = np.array([q for _, _, q in _SURVEY_ITEMS])
+    assert (np.abs(np.median(part, axis=0) - stated) < 0.5 * sd).all()
+
+
+def test_without_bias_only_rounding_and_drift_are_left():
+    spread = []
+    for scale in (1.0, 0.0):
+        world = replace(WORLDS["calibrated"], bias_scale=scale)
+        truth = publish_disclosures(simulate_market(world, rng=7), rng=5).truth
+        figure = truth["id"].str.endswith((":exact", ":over"))
+        spread.append(truth.loc[figure, "error"].std())
+    assert spread[1] < 0.25 < 0.5 * spread[0]
 
 
 def test_no_chinese_evidence_leaves_no_chinese_row():

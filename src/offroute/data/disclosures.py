@@ -253,6 +253,8 @@ def _scope(source: Source, scale: float, rng: np.random.Generator) -> float:
     # The stated spread holds what counts as a token as well.
     q = scale * np.sqrt(source.q**2 - _LAB_SD**2 - _COUNTRY_SD**2)
     factor = source.factor
+    if q == 0:
+        return factor
     if factor < 1 and source.form == "tokens":
         # The log of a part has sd (1 - factor) times that of its log odds, to first order.
         odds = np.log(factor / (1 - factor)) + rng.normal() * min(q / (1 - factor), 1.5)

@@ -77,7 +77,8 @@ class World:
     name : str
         Key in `WORLDS`.
     bias_scale : float
-        True spread of every error of a disclosure over the spread that the analyst states.
+        True spread of every error of a disclosure over the spread that the analyst states; 0 leaves
+        rounding and the drift of a source's scope.
     us_shift : float
         Log shift common to all disclosures about US labs.
     demand : float
