@@ -32,6 +32,7 @@ HEADINGS = {
     "median_width": "median width",
     "naive_bias": "bias of the panel",
     "p_china_leads": "P(China leads)",
+    "rmse_knowing_the_world": "rmse knowing the world",
     "se_90": "MC error",
     "mcse": "MC error",
     "sign_right": "sign right",

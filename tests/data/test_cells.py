@@ -1,5 +1,6 @@
 """Cells give what their rows give, from every kind of table."""
 
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -271,6 +272,22 @@ def test_a_parquet_file_that_repeats_a_name_is_refused(tmp_path):
     pq.write_table(pa.table(columns | {"Tokens": [3.0, 4.0]}), tmp_path / "two.parquet")
     with pytest.raises(SchemaError, match=r"two.parquet.*got tokens, Tokens more than once"):
         collapse(tmp_path / "*.parquet", by=["lab"])
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json"])
+def test_a_json_file_with_keys_that_differ_in_case_alone_is_refused(ending, tmp_path):
+    rows = [{"lab": "a", "tokens": 1}, {"lab": "b", "tokens": 2, "tokens_1": 7}]
+    texts = [json.dumps(row) for row in [*rows, {"lab": "b", "Tokens": 3}]]
+
+    def written(count):
+        lines = texts[:count]
+        text = "\n".join(lines) if ending == "jsonl" else f"[{', '.join(lines)}]"
+        (tmp_path / f"logs.{ending}").write_text(text)
+        return tmp_path / f"logs.{ending}"
+
+    assert collapse(written(2), by=["lab"], volume="tokens").rows == 2
+    with pytest.raises(SchemaError, match=r"logs\.json.*got .*okens, .*okens more than once"):
+        collapse(written(3), by=["lab"], volume="tokens")
 
 
 def test_every_file_of_several_has_its_header_checked(tmp_path):

@@ -131,6 +131,8 @@ def _read_files(paths: list[str | Path], json_columns: Mapping[str, str] | None)
         raise _unreadable(listing(paths), error) from error
     if ending in (".parquet", ".pq"):
         _check_schemas(connection.con, paths)
+    if read is read_json and json_columns is None:
+        _check_keys(connection.con, paths, table.columns)
     return table
 
 
@@ -179,6 +181,21 @@ def _check_headers(duckdb: Any, paths: Sequence[str | Path]) -> None:  # noqa: A
             [file, *options, columns],
         ).fetchone()
         check_header([name or "" for name in first or ()], name=f"file '{file}'")
+
+
+def _check_keys(duckdb: Any, paths: Sequence[str | Path], columns: Sequence[str]) -> None:  # noqa: ANN401 - a connection
+    """Refuse JSON files with keys that differ in case alone, of which DuckDB renames the later."""
+    there = {c.casefold() for c in columns}
+    renamed = [
+        c
+        for c in columns
+        if (base := c.casefold().rpartition("_"))[2].isdigit() and base[0] in there
+    ]
+    for file in _files(duckdb, paths) if renamed else ():
+        keys = duckdb.execute(
+            "SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects(?)", [file]
+        ).fetchall()
+        check_header([key for (key,) in keys], name=f"file '{file}'")
 
 
 @contextmanager
