@@ -195,8 +195,8 @@ def thin_atoms(atoms: Atoms, size: int, *, week: int = -1, rng: RngLike = 0) -> 
     atoms : Atoms
         The pieces.
     size : int
-        Draws to keep. Balanced are log(China / US) of every week, and of one week the shares of
-        the groups and the volumes of the atoms.
+        Draws to keep. Balanced are log(China / US) and who leads in every week, and of one week
+        the shares of the groups and the volumes of the atoms.
     week : int
         Position of that week.
     rng : int, Generator, SeedSequence or None
@@ -217,7 +217,8 @@ def thin_atoms(atoms: Atoms, size: int, *, week: int = -1, rng: RngLike = 0) -> 
     groups = np.array(atoms.groups)
     share = Y[:, week] / Y[:, week].sum(axis=1, keepdims=True)
     by_group = np.column_stack([share[:, groups == g].sum(axis=1) for g in sorted(set(groups))])
-    kept = balanced_subset(np.column_stack([R, by_group, atoms.log_D[:, week]]), size, rng=rng)
+    values = np.column_stack([R, R > 0, by_group, atoms.log_D[:, week]])
+    kept = balanced_subset(values, size, rng=rng)
     return replace(atoms, log_D=atoms.log_D[kept], log_p=atoms.log_p[kept])
 
 
