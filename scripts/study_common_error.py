@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_io import run_study, write_result
+from study_io import chunks_of_this_code, run_study, write_result
 
 from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
@@ -76,8 +76,13 @@ def run_chunk(task: tuple[str, int, int], *, parts: Path, n_draws: int) -> Path:
 
 
 def rmse_knowing_the_world(block: pd.DataFrame) -> float:
-    """Leave-one-out error of a line in estimate and panel, fitted to the truths of the others."""
+    """Leave-one-out error of a line in estimate and panel, fitted to the truths of the others.
+
+    Not a number where there are too few others.
+    """
     Z = np.column_stack([np.ones(len(block)), block["median"], block["panel"]])
+    if len(Z) <= Z.shape[1]:
+        return float("nan")
     hat = Z @ np.linalg.solve(Z.T @ Z, Z.T)
     truth = block["truth"].to_numpy()
     error = (truth - hat @ truth) / (1 - np.diag(hat))
@@ -121,11 +126,11 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, default=Path("out/common-error"))
     parser.add_argument("--output", type=Path, help="CSV of the summary; a sidecar stands beside")
     options = parser.parse_args()
-    options.parts.mkdir(parents=True, exist_ok=True)
     stop = FIRST_SEED + options.markets
     starts = range(FIRST_SEED, stop, CHUNK)
     tasks = [(world, a, min(a + CHUNK, stop)) for a in starts for world in STUDIED]
-    work = partial(run_chunk, parts=options.parts, n_draws=options.draws)
+    parts = chunks_of_this_code(options.parts)
+    work = partial(run_chunk, parts=parts, n_draws=options.draws)
     rows = run_study(work, tasks, workers=options.workers)
     table = summarise(rows.sort_values(["world", "s_cm", "seed"], kind="stable"))
     with pd.option_context("display.width", 200, "display.max_columns", 20):

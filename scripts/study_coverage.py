@@ -13,7 +13,7 @@ from time import process_time
 
 import numpy as np
 import pandas as pd
-from study_io import parse_prior, run_study, write_result
+from study_io import chunks_of_this_code, parse_prior, run_study, write_result
 
 from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
@@ -66,8 +66,8 @@ def main() -> None:
     first, stop = BLOCKS[options.block]
     most = min(stop - first, options.markets)
     number = {world: min(most, FEWER.get(world, most)) for world in options.worlds}
-    parts = options.parts / "-".join([str(options.draws), *options.prior])
-    parts.mkdir(parents=True, exist_ok=True)
+    kind = "-".join([str(options.draws), *options.prior])
+    parts = chunks_of_this_code(options.parts / kind)
     tasks = [
         (world, first + a, first + min(a + CHUNK, number[world]))
         for a in range(0, most, CHUNK)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_io import run_study
+from study_io import chunks_of_this_code, run_study
 from study_unit_logs_designs import heavy_tailed_accounts
 
 from offroute._parallel import write_once
@@ -287,9 +287,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/study_intervals"))
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    options.work.mkdir(parents=True, exist_ok=True)
+    work = chunks_of_this_code(options.work)
     tasks = [
-        (name, start, min(start + BATCH, options.replicates), options.work)
+        (name, start, min(start + BATCH, options.replicates), work)
         for name in DRAWS
         for start in range(0, options.replicates, BATCH)
     ]

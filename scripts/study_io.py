@@ -1,5 +1,6 @@
 """Resumable studies: workers, and the sidecar of a result."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -10,9 +11,28 @@ from typing import Any
 
 import pandas as pd
 from joblib import parallel_config
+from results_common import code_only
 
+import offroute
 from offroute._parallel import run_chunks
 from offroute.estimators.prior import NEUTRAL, Prior
+
+#: Layers below the statistics, which no study depends on.
+_NO_STATISTICS = ("cli", "report")
+
+
+def chunks_of_this_code(folder: Path) -> Path:
+    """Return the folder, made if need be, of the chunks that this code computes: no older ones."""
+    package = Path(offroute.__file__).parent
+    paths = [
+        p for p in package.rglob("*.py") if p.relative_to(package).parts[0] not in _NO_STATISTICS
+    ]
+    digest = hashlib.sha256()
+    for path in (*sorted(paths), *sorted(Path(__file__).parent.glob("study_*.py"))):
+        digest.update(code_only(path.read_text(encoding="utf-8")).encode())
+    out = folder / digest.hexdigest()[:12]
+    out.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 def run_study(work: Callable[[Any], Path], tasks: Sequence[Any], *, workers: int) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_io import run_study, write_result
+from study_io import chunks_of_this_code, run_study, write_result
 
 from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
@@ -162,11 +162,11 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, default=Path("out/mechanisms"))
     parser.add_argument("--output", type=Path, help="CSV of the summary; a sidecar stands beside")
     options = parser.parse_args()
-    options.parts.mkdir(parents=True, exist_ok=True)
     stop = FIRST_SEED + options.markets
     starts = range(FIRST_SEED, stop, CHUNK)
     tasks = [(world, a, min(a + CHUNK, stop)) for a in starts for world in options.worlds]
-    work = partial(run_chunk, parts=options.parts, n_draws=options.draws)
+    parts = chunks_of_this_code(options.parts)
+    work = partial(run_chunk, parts=parts, n_draws=options.draws)
     rows = run_study(work, tasks, workers=options.workers)
     table = summarise(rows.sort_values(["world", "reading", "seed"], kind="stable"))
     with pd.option_context("display.width", 200, "display.max_columns", 20):

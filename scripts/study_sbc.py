@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_io import parse_prior, run_study, write_result
+from study_io import chunks_of_this_code, parse_prior, run_study, write_result
 
 from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
@@ -62,8 +62,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     prior = parse_prior(options.prior)
-    parts = options.parts / "-".join([str(options.draws), *options.prior])
-    parts.mkdir(parents=True, exist_ok=True)
+    kind = "-".join([str(options.draws), *options.prior])
+    parts = chunks_of_this_code(options.parts / kind)
     stop = FIRST_SEED + options.number
     tasks = [(a, min(a + CHUNK, stop)) for a in range(FIRST_SEED, stop, CHUNK)]
     work = partial(run_chunk, case=fixed_case(), parts=parts, prior=prior, n_draws=options.draws)

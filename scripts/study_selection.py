@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
+from study_io import chunks_of_this_code
 
 from offroute._parallel import write_once
 from offroute._random import spawn_seeds
@@ -171,7 +172,7 @@ def replicates(rows: World, seeds: Sequence[np.random.SeedSequence]) -> pd.DataF
 def run(worlds: dict[str, World], count: int, work: Path) -> pd.DataFrame:
     """Run all worlds, continuing what `work` holds."""
     seeds = spawn_seeds(SEED, count)
-    work.mkdir(parents=True, exist_ok=True)
+    work = chunks_of_this_code(work)
     parts = []
     for name, rows in worlds.items():
         for start in range(0, count, BATCH):

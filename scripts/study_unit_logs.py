@@ -7,13 +7,17 @@ depend on where a run stopped.
 """
 
 import argparse
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import study_unit_logs_designs as designs
 import study_unit_logs_more as more
+from study_io import chunks_of_this_code
 
+from offroute._parallel import write_once
 from offroute._random import spawn_seeds
 
 OUT = Path(__file__).parent.parent / "studies" / "unit_logs_coverage.csv"
@@ -32,6 +36,15 @@ LEVELS = {"90": 1.6448536269514722, "95": 1.959963984540054}
 MCSE_ALLOWED = 4
 
 
+def drawn(
+    draw: Callable[[pd.DataFrame, np.random.SeedSequence], Iterator[dict]],
+    population: pd.DataFrame,
+    seeds: Sequence[np.random.SeedSequence],
+) -> pd.DataFrame:
+    """Return the rows of one replicate per seed."""
+    return pd.DataFrame([row for seed in seeds for row in draw(population, seed)])
+
+
 def replicates(name: str, count: int, work: Path) -> pd.DataFrame:
     """Return one row per replicate, estimator and outcome, continuing what `work` holds."""
     world, draw, _ = PARTS[name]
@@ -41,9 +54,7 @@ def replicates(name: str, count: int, work: Path) -> pd.DataFrame:
     for start in range(0, count, BATCH):
         stop = min(start + BATCH, count)
         file = work / f"{name}-{start}-{stop}.csv"
-        if not file.exists():
-            rows = [row for seed in seeds[start:stop] for row in draw(population, seed)]
-            pd.DataFrame(rows).to_csv(file, index=False)
+        write_once(file, partial(drawn, draw, population, seeds[start:stop]))
         parts.append(pd.read_csv(file))
     return pd.concat(parts, ignore_index=True)
 
@@ -86,9 +97,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("build/study_unit_logs"))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
-    options.work.mkdir(parents=True, exist_ok=True)
+    work = chunks_of_this_code(options.work)
     tables = [
-        summarise(replicates(name, options.replicates, options.work), PARTS[name][2])
+        summarise(replicates(name, options.replicates, work), PARTS[name][2])
         for name in options.parts
     ]
     table = pd.concat(tables, ignore_index=True)

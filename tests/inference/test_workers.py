@@ -1,5 +1,6 @@
 """The same bits on any number of workers, whatever becomes of them."""
 
+import importlib
 import os
 import pty
 import re
@@ -10,6 +11,7 @@ import termios
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -301,6 +303,24 @@ def test_an_interrupted_study_resumes(tmp_path):
     again = subprocess.run(_study(cut, 0), capture_output=True, text=True, check=True)
     assert again.stdout == done.stdout
     assert {name: (cut / name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_chunks_of_other_code_are_left_alone(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "scripts")
+    study_io = importlib.import_module("study_io")
+    found = study_io.chunks_of_this_code(tmp_path)
+    assert found.is_dir()
+    assert study_io.chunks_of_this_code(tmp_path) == found
+    plain = study_io.code_only
+
+    def changed(source):
+        return plain(source).replace("s_cm: float = ", "s_cm: float = 0.01 + ")
+
+    monkeypatch.setattr(study_io, "code_only", changed)
+    assert study_io.chunks_of_this_code(tmp_path) != found
+    # A comment or a docstring changes no number.
+    monkeypatch.setattr(study_io, "code_only", lambda source: plain("# why\n" + source))
+    assert study_io.chunks_of_this_code(tmp_path) == found
 
 
 def test_a_chunk_that_fails_leaves_no_file(tmp_path):
