@@ -82,8 +82,9 @@ check: $(TEST_STAMP)  ## Style, types, layers, dependencies, spelling, docstring
 	$(BIN)/python scripts/make_benchmarks.py --check
 	$(BIN)/python scripts/make_notebooks.py --check
 
-# A worker for each processor. Tests of a file share fits; in their order the many short ones come last.
-JOBS ?= $(shell nproc)
+# A worker for each processor, up to eight: each holds a Python with all libraries. Tests of a file
+# share fits; in their order the many short ones come last.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 8 ? 8 : n)))
 pytest: $(TEST_STAMP)
 	$(BIN)/pytest --cov -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
