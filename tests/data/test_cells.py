@@ -290,6 +290,18 @@ def test_a_json_file_with_keys_that_differ_in_case_alone_is_refused(ending, tmp_
         collapse(written(3), by=["lab"], volume="tokens")
 
 
+def test_json_files_are_checked_together_and_to_their_end(tmp_path):
+    (tmp_path / "p-1.jsonl").write_text('{"lab": "a", "tokens": 1, "spend": 2}\n')
+    (tmp_path / "p-2.jsonl").write_text('{"lab": "b", "tokens": 1, "Spend": 2}\n')
+    with pytest.raises(SchemaError, match=r"p-\*\.jsonl.*got Spend, spend more than once"):
+        collapse(tmp_path / "p-*.jsonl", by=["lab"], volume="tokens")
+    # What is malformed behind the rows that DuckDB looks at first is our error as well.
+    rows = '{"lab": "a", "tokens": 1, "tokens_1": 3}\n' * 30_000
+    (tmp_path / "long.jsonl").write_text(rows + '{"lab": "a", "tok\n')
+    with pytest.raises(SchemaError, match="Malformed JSON"):
+        collapse(tmp_path / "long.jsonl", by=["lab"], volume="tokens")
+
+
 def test_every_file_of_several_has_its_header_checked(tmp_path):
     (tmp_path / "part-1.csv").write_text("origin,tokens,n\nUS,5,1\n")
     (tmp_path / "part-2.csv").write_text("origin,tokens,tokens\nUS,5,7\n")

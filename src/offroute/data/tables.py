@@ -127,12 +127,12 @@ def _read_files(paths: list[str | Path], json_columns: Mapping[str, str] | None)
         if ending in (".csv", ".tsv"):
             _check_headers(connection.con, paths)
         table = read([str(p) for p in paths])
+        if read is read_json and json_columns is None:
+            _check_keys(connection.con, paths, table.columns)
     except Exception as error:
         raise _unreadable(listing(paths), error) from error
     if ending in (".parquet", ".pq"):
         _check_schemas(connection.con, paths)
-    if read is read_json and json_columns is None:
-        _check_keys(connection.con, paths, table.columns)
     return table
 
 
@@ -191,11 +191,15 @@ def _check_keys(duckdb: Any, paths: Sequence[str | Path], columns: Sequence[str]
         for c in columns
         if (base := c.casefold().rpartition("_"))[2].isdigit() and base[0] in there
     ]
-    for file in _files(duckdb, paths) if renamed else ():
-        keys = duckdb.execute(
+    if not renamed:
+        return
+    keys: set[str] = set()
+    for file in _files(duckdb, paths):
+        found = duckdb.execute(
             "SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects(?)", [file]
-        ).fetchall()
-        check_header([key for (key,) in keys], name=f"file '{file}'")
+        )
+        keys |= {key for (key,) in found.fetchall()}
+    check_header(sorted(keys), name=f"file {listing(paths)}")
 
 
 @contextmanager
