@@ -22,13 +22,17 @@ def prior_scenarios() -> dict[str, Prior]:
         The neutral prior first, the critics' last.
     """
     n = NEUTRAL
+
+    def _effects(k: float) -> Prior:
+        return replace(n, b_closed_sd=k * n.b_closed_sd, b_china_sd=k * n.b_china_sd)
+
     return {
         "neutral prior": n,
-        "effects half as wide": replace(n, b_closed_sd=1.0, b_china_sd=1.0),
-        "effects twice as wide": replace(n, b_closed_sd=4.0, b_china_sd=4.0),
+        "effects half as wide": _effects(0.5),
+        "effects twice as wide": _effects(2.0),
         "no common mode": replace(n, s_cm=0.0),
-        "common mode doubled": replace(n, s_cm=0.7),
-        "families twice as biased": replace(n, omega=0.6),
+        "common mode doubled": replace(n, s_cm=2 * n.s_cm),
+        "families twice as biased": replace(n, omega=2 * n.omega),
         "all families reliable": replace(n, p_unreliable=0.0),
         "pass-through centred at 1": replace(n, beta=1.0),
         "pass-through centred at 0": replace(n, beta=0.0),
