@@ -217,7 +217,8 @@ def thin_atoms(atoms: Atoms, size: int, *, week: int = -1, rng: RngLike = 0) -> 
     groups = np.array(atoms.groups)
     share = Y[:, week] / Y[:, week].sum(axis=1, keepdims=True)
     by_group = np.column_stack([share[:, groups == g].sum(axis=1) for g in sorted(set(groups))])
-    values = np.column_stack([R, R > 0, by_group, atoms.log_D[:, week]])
+    # Of the two indicators the one that is mostly 0 counts: quantiles of the other are all 1.
+    values = np.column_stack([R, R > 0, R <= 0, by_group, atoms.log_D[:, week]])
     kept = balanced_subset(values, size, rng=rng)
     return replace(atoms, log_D=atoms.log_D[kept], log_p=atoms.log_p[kept])
 
