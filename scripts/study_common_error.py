@@ -1,8 +1,9 @@
 """What insurance against an error common to a country's figures costs; resumable.
 
 The scale of that error (`Prior.s_cm`) is changed on markets of the tuning block, in the calibrated
-world, in those whose US figures are all doubled or halved, and in one whose figures have no error
-but rounding and drift. No figure tells these worlds apart, so that one width serves all of them.
+world, in those whose US figures are all doubled or halved, and in one whose figures have no bias
+(rounding, restatements, discounts, the drift of a scope and a survey's sampling are left). No
+figure tells these worlds apart, so that one width serves all of them.
 """
 
 import argparse
@@ -129,7 +130,7 @@ def main() -> None:
     stop = FIRST_SEED + options.markets
     starts = range(FIRST_SEED, stop, CHUNK)
     tasks = [(world, a, min(a + CHUNK, stop)) for a in starts for world in STUDIED]
-    parts = chunks_of_this_code(options.parts)
+    parts = chunks_of_this_code(options.parts / str(options.draws))
     work = partial(run_chunk, parts=parts, n_draws=options.draws)
     rows = run_study(work, tasks, workers=options.workers)
     table = summarise(rows.sort_values(["world", "s_cm", "seed"], kind="stable"))

@@ -17,7 +17,7 @@ import offroute
 from offroute._parallel import run_chunks
 from offroute.estimators.prior import NEUTRAL, Prior
 
-#: Layers below the statistics, which no study depends on.
+#: Layers above the statistics, which no study depends on.
 _NO_STATISTICS = ("cli", "report")
 
 

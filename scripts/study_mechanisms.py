@@ -165,7 +165,7 @@ def main() -> None:
     stop = FIRST_SEED + options.markets
     starts = range(FIRST_SEED, stop, CHUNK)
     tasks = [(world, a, min(a + CHUNK, stop)) for a in starts for world in options.worlds]
-    parts = chunks_of_this_code(options.parts)
+    parts = chunks_of_this_code(options.parts / str(options.draws))
     work = partial(run_chunk, parts=parts, n_draws=options.draws)
     rows = run_study(work, tasks, workers=options.workers)
     table = summarise(rows.sort_values(["world", "reading", "seed"], kind="stable"))
