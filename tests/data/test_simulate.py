@@ -198,7 +198,7 @@ def test_the_factors_of_the_survey_are_right_in_the_calibrated_world():
     assert (np.abs(np.median(part, axis=0) - stated) < 0.5 * sd).all()
 
 
-def test_without_bias_only_rounding_and_drift_are_left():
+def test_without_bias_figures_have_small_errors():
     spread = []
     for scale in (1.0, 0.0):
         world = replace(WORLDS["calibrated"], bias_scale=scale)

@@ -77,8 +77,8 @@ class World:
     name : str
         Key in `WORLDS`.
     bias_scale : float
-        True spread of every error of a disclosure over the spread that the analyst states; 0 leaves
-        rounding and the drift of a source's scope.
+        True spread of every bias and error of a disclosure over the spread that the analyst states;
+        0 leaves rounding, restatements, discounts, the drift of a scope and a survey's sampling.
     us_shift : float
         Log shift common to all disclosures about US labs.
     demand : float
