@@ -1,6 +1,7 @@
 """R survey's numbers on made-up logs: tests/oracles/survey_made_up.R wrote them."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,11 @@ from offroute.estimators.point import Target, make_target
 from offroute.estimators.poststratify import poststratify
 from offroute.estimators.weights import trim_weights
 from offroute.inference.estimate import infer
-from offroute.inference.replicates import given_replicates
+from offroute.inference.replicates import (
+    given_replicates,
+    jackknife_replicates,
+    with_benchmark_error,
+)
 from offroute.inference.resampling import jackknife, replicate_inference
 
 ORACLES = Path(__file__).parent.parent / "oracles"
@@ -105,6 +110,27 @@ def test_rake_equals_iterative_proportional_fitting():
 def test_jackknife_repeats_the_calibration(name, design, estimator, target):
     estimate = jackknife(estimator, sample(design), target)
     np.testing.assert_allclose(numbers(estimate), theirs(name), rtol=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "noisy"])
+def test_benchmarks_with_an_error_by_fullers_replicates(kind):
+    """tests/oracles/noisy_controls_made_up.R wrote the numbers, replicate by replicate."""
+    wanted = json.loads((ORACLES / "noisy_controls_made_up.json").read_text())
+    covariance = np.reshape(wanted["covariance"], (4, 4))
+    target = make_target({"a": A, "x": 6700}, covariance=covariance)
+    assert target.names == ("a[CN]", "a[EU]", "a[US]", "x")
+    s = sample()
+    replicates = replace(jackknife_replicates(s.weights, s.design), centre="estimate")
+    if kind == "noisy":
+        replicates = with_benchmark_error(replicates, target, chosen=range(4))
+    estimands = [*ESTIMANDS, total("x")]
+    estimator = partial(calibrate, estimands=estimands)
+    estimate = replicate_inference(estimator, s, AND_X, replicates)
+    np.testing.assert_allclose(estimate.values, wanted["values"][:4], rtol=RTOL)
+    np.testing.assert_allclose(estimate.se[:3], wanted[f"se_{kind}"][:3], rtol=1e-9)
+    # The calibrated total has the error of its benchmark.
+    error = np.sqrt(covariance[3, 3]) if kind == "noisy" else 0.0
+    assert estimate.se[3] == pytest.approx(error, abs=1e-6)
 
 
 def test_given_replicate_weights():

@@ -231,10 +231,10 @@ def with_benchmark_error(
     """Give every replicate its own benchmarks, so that their error enters the variance.
 
     Fuller (1998): the q eigenvectors of the benchmarks' covariance, each scaled by the root of its
-    eigenvalue over ``c_r``, are added to the benchmarks of q replicates, largest first. Deviations
-    are then taken from the full estimate, so that the replicate variance of the calibrated totals
-    is the covariance itself. With `normal`
-    (bootstrap) every replicate draws its benchmarks from the normal distribution.
+    eigenvalue over ``c_r`` and with its largest element negative, are added to the benchmarks of q
+    replicates, largest first. Deviations are then taken from the full estimate, so that the
+    replicate variance of the calibrated totals is the covariance itself. With `normal` (bootstrap)
+    every replicate draws its benchmarks from the normal distribution.
 
     Parameters
     ----------
@@ -290,8 +290,11 @@ def with_benchmark_error(
         return replicates
     generator = resolve_rng(rng)
     values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0)))[:, ::-1]
     q = values.size
+    # LAPACK leaves the sign of an eigenvector open: this one has the numbers of R's svrep.
+    largest = np.abs(vectors).argmax(axis=0)
+    vectors *= -np.sign(vectors[largest, np.arange(q)])
+    root = (vectors * np.sqrt(np.maximum(values, 0.0)))[:, ::-1]
     if normal:
         shift = generator.standard_normal((replicates.count, q)) @ root.T
         return replace(replicates, totals=target.totals + shift)
