@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_io import chunks_of_this_code, run_study, write_result
+from study_io import accepted, chunks_of_this_code, interval_scores, run_study, write_result
 
 from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
@@ -94,9 +94,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Error, width and coverage by world and scale."""
     out = []
     for (world, s_cm), block in rows.groupby(["world", "s_cm"], sort=False):
-        done = block[block["refused"].isna() | (block["refused"] == "")]
-        error = done["median"] - done["truth"]
-        rate = ((done["low"] <= done["truth"]) & (done["truth"] <= done["high"])).mean()
+        done = accepted(block)
         decisive = (done["p"] >= 0.95) | (done["p"] <= 0.05)  # noqa: PLR2004 - as in validation
         wrong = (done["median"] > 0) != (done["truth"] > 0)
         out.append(
@@ -105,12 +103,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
                 "s_cm": s_cm,
                 "markets": len(block),
                 "refused": len(block) - len(done),
-                "bias": error.mean(),
-                "rmse": np.sqrt((error**2).mean()),
+                **interval_scores(block),
                 "rmse_knowing_the_world": rmse_knowing_the_world(done),
-                "half_width_90": ((done["high"] - done["low"]) / 2).median(),
-                "coverage_90": rate,
-                "se_90": np.sqrt(rate * (1 - rate) / len(done)),
                 "decisive": decisive.mean(),
                 "decisive_wrong": (wrong & decisive).sum() / max(decisive.sum(), 1),
             }

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from joblib import parallel_config
 from results_common import code_only
@@ -56,6 +57,25 @@ def parse_prior(items: Sequence[str]) -> Prior:
             raise SystemExit(f"--prior: no field {name!r}; there are {', '.join(sorted(names))}")
         changes[name] = float(value)
     return replace(NEUTRAL, name="changed" if changes else NEUTRAL.name, **changes)
+
+
+def accepted(block: pd.DataFrame) -> pd.DataFrame:
+    """Return the fits that were not refused."""
+    return block[block["refused"].isna() | (block["refused"] == "")]
+
+
+def interval_scores(block: pd.DataFrame) -> dict[str, float]:
+    """Score fits of a kind: ``low``, ``median`` and ``high`` at 90 % against ``truth``."""
+    done = accepted(block)
+    error = done["median"] - done["truth"]
+    rate = ((done["low"] <= done["truth"]) & (done["truth"] <= done["high"])).mean()
+    return {
+        "bias": error.mean(),
+        "rmse": np.sqrt((error**2).mean()),
+        "half_width_90": ((done["high"] - done["low"]) / 2).median(),
+        "coverage_90": rate,
+        "se_90": np.sqrt(rate * (1 - rate) / max(len(done), 1)),
+    }
 
 
 def write_result(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from study_io import chunks_of_this_code, run_study, write_result
+from study_io import accepted, chunks_of_this_code, interval_scores, run_study, write_result
 
 from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
@@ -131,22 +131,14 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Bias and coverage by world and reading, the naive bias beside."""
     out = []
     for (world, reading), block in rows.groupby(["world", "reading"], sort=False):
-        done = block[block["refused"].isna() | (block["refused"] == "")]
-        inside = (done["low"] <= done["truth"]) & (done["truth"] <= done["high"])
-        error = done["median"] - done["truth"]
-        rate = inside.mean()
         out.append(
             {
                 "world": world,
                 "reading": reading,
                 "markets": len(block),
-                "refused": len(block) - len(done),
+                "refused": len(block) - len(accepted(block)),
                 "naive_bias": (block["naive"] - block["truth"]).mean(),
-                "bias": error.mean(),
-                "rmse": np.sqrt((error**2).mean()),
-                "half_width_90": ((done["high"] - done["low"]) / 2).median(),
-                "coverage_90": rate,
-                "se_90": np.sqrt(rate * (1 - rate) / max(len(done), 1)),
+                **interval_scores(block),
             }
         )
     return pd.DataFrame(out)
