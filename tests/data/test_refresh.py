@@ -371,6 +371,14 @@ def test_refreshes_of_one_folder_at_the_same_instant(tmp_path):
     assert (tmp_path / "live").resolve() == max(versions).resolve()
 
 
+def test_a_folder_that_appears_while_another_refresh_looks(tmp_path):
+    """Small folders are switched so fast that the first link lands between two looks."""
+    for i in range(40):
+        with ThreadPoolExecutor(12) as pool:
+            files = [{"a.json": b"x"}] * 12
+            assert len(set(pool.map(partial(write_folder, tmp_path / f"{i}"), files))) == 12
+
+
 def test_killed_between_any_two_steps_of_the_switch(tmp_path):
     """Stop at every call that touches the disk, one after the other, as a kill would."""
     old, new = {f"{i}": b"old" for i in range(4)}, {f"{i}": b"new" for i in range(4)}

@@ -76,6 +76,16 @@ def pack_table(
     return table, content, sidecar
 
 
+def _may_be_written(folder: Path) -> bool:
+    """Look once: between two looks another refresh may put its link there."""
+    try:
+        return Path(os.readlink(folder)).parent.name == _versions(folder).name
+    except FileNotFoundError:
+        return True
+    except OSError:  # It is there and no link.
+        return folder.is_dir() and not any(folder.iterdir())
+
+
 def check_folder(folder: Path) -> Path:
     """Return a folder that may be written: absent, empty, or one that was written before.
 
@@ -89,10 +99,7 @@ def check_folder(folder: Path) -> Path:
     UsageError
         If it is something else, or its parent does not exist.
     """
-    ours = folder.is_symlink() and Path(os.readlink(folder)).parent.name == _versions(folder).name
-    empty = not folder.is_symlink() and folder.is_dir() and not any(folder.iterdir())
-    absent = not folder.is_symlink() and not folder.exists()
-    if not folder.parent.is_dir() or not (ours or empty or absent):
+    if not folder.parent.is_dir() or not _may_be_written(folder):
         raise UsageError(
             f"folder '{folder}'",
             got="a parent that does not exist"
