@@ -28,7 +28,7 @@ from offroute.inference.validation import prepare
 
 FIRST_SEED = 4000
 CHUNK = 10
-SCALES = (0.05, 0.15, 0.3, NEUTRAL.s_cm, 0.6)
+SCALES = (0.05, 0.3, 0.45, NEUTRAL.s_cm, 0.75)
 STUDIED: dict[str, World] = {
     **{name: WORLDS[name] for name in ("calibrated", "us-doubled", "us-halved")},
     "no-error": replace(WORLDS["calibrated"], name="no-error", bias_scale=0.0),

@@ -122,7 +122,7 @@ def test_price_gaps_take_the_nearest_week_then_the_unit_then_the_group():
     tokens = np.where(np.isnan(price), 0.0, 1.0)
     spend = np.nan_to_num(price)
     unit, group = np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])
-    got = _fill_prices(spend, tokens, [unit, group])
+    got = _fill_prices(spend, tokens, np.full(4, nan), [unit, group])
     np.testing.assert_allclose(got[:, 0], 1.0)
     # The unit's geometric mean of 1 and 2.
     np.testing.assert_allclose(got[:, 2], np.sqrt(2.0))

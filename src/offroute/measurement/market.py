@@ -9,6 +9,7 @@ import pandas as pd
 from offroute._typing import BoolArray, FloatArray, IntArray
 from offroute.data.register import join_register
 from offroute.exceptions import UnknownWeek
+from offroute.measurement.censoring import fill_hidden, smallest_listed
 from offroute.measurement.truncation import CARRIED_WEEKS, complete_other
 
 #: Groups that have an off-platform volume, in the order of every array over groups.
@@ -266,6 +267,10 @@ def build_market(
     elapsed = (starts - starts[0]).astype("int64") / 7.0
     rate = frame["rate"].to_numpy()
     labels = _cell_labels(frame, t, rate / np.bincount(t, rate)[t], keep)
+    # A priced tier of a lab of the ledger is sold, even where no day lists a model of it.
+    sold = models[models["lab"].isin(keep) & models["group"].isin(GROUPS) & (models["prompt"] > 0)]
+    unseen = set(sold[_CELL].itertuples(index=False, name=None)) - set(labels)
+    labels |= {key: key for key in unseen}
     cells = {k for k in labels.values() if k[1] in GROUPS}
     units = {c[:2] for c in cells}
     cells |= {(*u, "unclassified") for u in off_panel if u not in units}
@@ -279,7 +284,11 @@ def build_market(
         return _sum(week, cell, values, (len(starts), len(order)))
 
     X = _arrange(frame, rate)
-    Xs = _ewm(X, elapsed, halflife)
+    weekly = (named["tokens"] * 7.0 / named["days"]).to_numpy()
+    part = smallest_listed(named, weekly, np.searchsorted(starts, _monday(named)), len(starts))
+    smallest = part * np.bincount(t, rate)
+    hidden = np.array([c in unseen for c in order])
+    Xs = _ewm(fill_hidden(X, elapsed, smallest=smallest, unseen=hidden), elapsed, halflife)
     Xs = np.maximum(Xs, _FLOOR * Xs.sum(axis=1, keepdims=True))
     Xs = _stand_in(Xs, order, off_panel)
     names = list(dict.fromkeys(_unit_of(c) for c in order))
@@ -287,6 +296,7 @@ def build_market(
     priced = named[(named["basis"] == "model") & named["effective_price"].notna()]
     tokens = priced["tokens"].to_numpy(dtype=np.float64)
     spend = _arrange(priced, tokens * priced["effective_price"].to_numpy())
+    register = _register_prices(models, composition, order)
     nests = [unit, np.array([GROUPS.index(c[1]) for c in order])]
     return Market(
         weeks=starts,
@@ -298,7 +308,7 @@ def build_market(
         unit=unit,
         X=X,
         Xs=Xs,
-        price=_fill_prices(spend, _arrange(priced, tokens), nests),
+        price=_fill_prices(spend, _arrange(priced, tokens), register, nests),
         by_model=np.isin(starts, np.unique(_monday(named[named["basis"] == "model"]))),
         stealth=_sum(t, np.where(frame["group"] == "Stealth", 0, -1), rate, (len(starts), 1))[:, 0],
     )
@@ -321,7 +331,8 @@ def _cell_labels(
     volume = pd.Series(share).groupby([lab, group, tier]).sum()
     largest = volume.groupby(level=[0, 1]).idxmax().map(lambda key: key[2])
     main = largest.reindex(pd.MultiIndex.from_arrays([lab, group])).to_numpy()
-    kept = tier.where(_peak([lab, group, tier]) >= _TIER_SHARE, pd.Series(main))
+    least = np.where(lab.isin(keep) & (tier != "unclassified"), 0.0, _TIER_SHARE)
+    kept = tier.where(_peak([lab, group, tier]) >= least, pd.Series(main))
     keys = zip(frame["lab"], group, tier, strict=True)
     return dict(zip(keys, zip(lab, group, kept, strict=True), strict=True))
 
@@ -378,10 +389,22 @@ def _split_labs(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rest, split[frame.columns]], ignore_index=True)
 
 
-def _fill_prices(spend: FloatArray, rate: FloatArray, nests: list[IntArray]) -> FloatArray:
-    """Price over four weeks; gaps take the nearest week, then the unit's mean, then the group's."""
+def _register_prices(
+    models: pd.DataFrame, composition: pd.DataFrame, order: list[tuple[str, str, str]]
+) -> FloatArray:
+    """Log of the effective price of each cell's models in the register, not a number if none."""
+    price = np.log(effective_prices(models, composition))
+    mean = models.join(price, on="model").groupby(_CELL)["effective_price"].mean()
+    return mean.reindex(pd.MultiIndex.from_tuples(order)).to_numpy(dtype=np.float64)
+
+
+def _fill_prices(
+    spend: FloatArray, rate: FloatArray, register: FloatArray, nests: list[IntArray]
+) -> FloatArray:
+    """Price over four weeks; gaps take the nearest week, the register, or the unit or group."""
     money, tokens = (pd.DataFrame(x).rolling(4, min_periods=1).sum() for x in (spend, rate))
     log_p = pd.DataFrame(np.log(money.where(tokens > 0) / tokens.where(tokens > 0))).ffill().bfill()
+    log_p = log_p.fillna(pd.Series(register))
     for nest in [*nests, np.zeros(log_p.shape[1], dtype=np.int64)]:
         mean = log_p.T.groupby(nest).transform("mean").T
         log_p = log_p.fillna(mean)
