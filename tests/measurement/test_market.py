@@ -116,7 +116,7 @@ def test_effective_price_by_hand():
     assert got.to_dict() == pytest.approx({k: v / 1e6 for k, v in want.items()}, rel=1e-12)
 
 
-def test_price_gaps_take_the_nearest_week_then_the_unit_then_the_group():
+def test_price_gaps_take_the_nearest_week_then_the_register_the_unit_or_the_group():
     nan = np.nan
     price = np.array([[nan, 2.0, nan, 8.0], [1.0, 2.0, nan, 8.0], [nan, 2.0, nan, 8.0]])
     tokens = np.where(np.isnan(price), 0.0, 1.0)
@@ -127,7 +127,13 @@ def test_price_gaps_take_the_nearest_week_then_the_unit_then_the_group():
     # The unit's geometric mean of 1 and 2.
     np.testing.assert_allclose(got[:, 2], np.sqrt(2.0))
     lone = np.array([0, 0, 1, 2])
-    np.testing.assert_allclose(_fill_prices(spend, tokens, [lone, group])[:, 2], 16 ** (1 / 3))
+    none = np.full(4, nan)
+    got = _fill_prices(spend, tokens, none, [lone, group])
+    np.testing.assert_allclose(got[:, 2], 16 ** (1 / 3))
+    # A price of the register comes before both.
+    register = np.log(np.array([5.0, 5.0, 3.0, 5.0]))
+    got = _fill_prices(spend, tokens, register, [lone, group])
+    np.testing.assert_allclose(got, [[1, 2, 3, 8]] * 3)
 
 
 def test_smoothing_respects_gaps():
