@@ -306,8 +306,8 @@ def test_evidence_of_a_linear_gaussian_case_is_the_normal_density(toy, p_unrelia
         )
     terms = np.array(terms) + np.log(weight)
     want = logsumexp(terms + log_weight[:, None])
-    # The sum over nodes of the scales errs; without unreliable families nothing else does. With them
-    # it errs by .03 to .10 where the common error has sd .3 to .6 (measured 2026-11-27).
+    # The sum over nodes of the scales errs; without unreliable families nothing else does. With
+    # them it errs by .03 to .10 where the common error has sd .3 to .6 (measured 2026-11-27).
     got = synthesise(market, b, prior=prior, n_draws=4000, rng=0)
     assert got.log_evidence == pytest.approx(want, abs=QUADRATURE if p_unreliable == 0 else 0.15)
     assert p_unreliable or got.k_hat == 0.0
