@@ -65,7 +65,7 @@ def test_the_shipped_panel_reads_a_flagship_that_no_day_lists_as_censored():
     assert market.X[t, c] == 0
     assert first < t < int(np.flatnonzero(market.X[:, c])[-1])
     total = market.X.sum(axis=1) + market.stealth
-    # The 50th model of a week has .08 to .2 % of the panel, four times the floor and more.
+    # The 50th model of a week has .07 to .3 % of the panel, more than three times the floor.
     assert 8e-4 < market.Xs[t, c] / total[t] < 2e-2
 
 
@@ -90,3 +90,12 @@ def test_revenue_of_a_lab_is_not_read_at_the_price_of_its_listed_tier():
     true = (simulated.Y - simulated.X)[last, np.array(simulated.labs) == "Anthropic"].sum()
     # Read at the price of the light tier alone, the estimate is thirteen times the truth.
     assert abs(np.log(np.median(D[:, own].sum(axis=1)) / true)) < np.log(2)
+
+
+def test_a_register_row_of_an_unknown_tier_is_no_cell():
+    usage, models, composition = load_usage(), load_models(), load_composition()
+    row = models[models["lab"] == "Tencent"].iloc[[0]].assign(prompt=1.0, completion=2.0)
+    odd = [row.assign(model=f"tencent/{k}", tier=tier) for k, tier in enumerate(("huge", None))]
+    whole = build_market(usage, models, composition, keep=("Tencent",))
+    more = build_market(usage, pd.concat([models, *odd]), composition, keep=("Tencent",))
+    assert _cells(more) == _cells(whole)

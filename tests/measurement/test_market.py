@@ -10,12 +10,11 @@ from offroute.measurement.market import (
     GROUPS,
     TIERS,
     _ewm,
-    _fill_prices,
     build_market,
-    effective_prices,
     latest_full_week,
     week_index,
 )
+from offroute.measurement.prices import effective_prices, fill_prices
 from offroute.measurement.truncation import complete_other
 
 EXACT = 1e-9
@@ -122,17 +121,17 @@ def test_price_gaps_take_the_nearest_week_then_the_register_the_unit_or_the_grou
     tokens = np.where(np.isnan(price), 0.0, 1.0)
     spend = np.nan_to_num(price)
     unit, group = np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0])
-    got = _fill_prices(spend, tokens, np.full(4, nan), [unit, group])
+    got = fill_prices(spend, tokens, np.full(4, nan), [unit, group])
     np.testing.assert_allclose(got[:, 0], 1.0)
     # The unit's geometric mean of 1 and 2.
     np.testing.assert_allclose(got[:, 2], np.sqrt(2.0))
     lone = np.array([0, 0, 1, 2])
     none = np.full(4, nan)
-    got = _fill_prices(spend, tokens, none, [lone, group])
+    got = fill_prices(spend, tokens, none, [lone, group])
     np.testing.assert_allclose(got[:, 2], 16 ** (1 / 3))
     # A price of the register comes before both.
     register = np.log(np.array([5.0, 5.0, 3.0, 5.0]))
-    got = _fill_prices(spend, tokens, register, [lone, group])
+    got = fill_prices(spend, tokens, register, [lone, group])
     np.testing.assert_allclose(got, [[1, 2, 3, 8]] * 3)
 
 

@@ -43,8 +43,9 @@ class Prior:
         Half-normal scale of the bias shared by a family of sources.
     s_cm : float
         Bias common to all disclosures about one country's labs (what counts as a token). No figure
-        shows it: .6 is the smallest of five scales at which 90 % intervals held in .85 of the
-        tuning markets whose US figures are all doubled, and of those with all of them halved.
+        reveals it: .6 is the smallest of five scales at which 90 % intervals held in at least .85
+        of the tuning markets whose US figures are all doubled, and of those with all of them halved
+        (.78 and .97 on the reporting block).
     flat : float
         Scale of the unknown multiplier of a share table, one over the total that the shares are of:
         so large that it pulls at no volume, and only ratios speak. Its log is -20 to -34.

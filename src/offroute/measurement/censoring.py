@@ -2,14 +2,14 @@ r"""What a cell has on the panel in weeks in which none of its models is among t
 
 A model outside the day's 50 largest has at most the tokens of the 50th, so that a cell without a
 listed model is censored, not absent. With :math:`m_t` the tokens of the 50th model of the week and
-:math:`t_c` the last week in which a model of the cell is listed, its volume is read as
+:math:`t_c` the last week in which a model of the cell is listed, its volume in such a week is
 
 .. math:: x_{tc} = m_t\, 2^{-(t - t_c)^+ / h}
 
-from the first week in which it was listed: at the threshold until its models come back, and fading
-with half-life h where they do not. That is a convention. On simulated markets the median cell has
-1.8 times :math:`m_t` between two listed weeks, 1.4 times 5 to 13 weeks after the last one and 1.1
-times after 14 to 26.
+after the first week in which it was listed: at the threshold until its models come back, and fading
+with half-life h where they do not. That is a convention. In 60 simulated markets (seeds 4000 to
+4059 of the tuning block) the median, over weeks and cells, is 1.8 times :math:`m_t` between two
+listed weeks, 1.4 times 5 to 13 weeks after the last one and 1.1 times after 14 to 26.
 """
 
 import numpy as np
@@ -41,7 +41,8 @@ def smallest_listed(named: pd.DataFrame, rate: FloatArray, t: IntArray, weeks: i
     Returns
     -------
     ndarray, shape (weeks,)
-        Parts; weeks that are not known by model have that of the last one that is.
+        Parts. With fewer than 50 models, that of the smallest; weeks that are not known by model
+        have that of the last one that is, or of the first.
     """
     rows = (named["basis"].eq("model") & named["model"].ne(TAIL_MODEL)).to_numpy()
     part = np.full(weeks, np.nan)

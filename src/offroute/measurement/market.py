@@ -10,6 +10,7 @@ from offroute._typing import BoolArray, FloatArray, IntArray
 from offroute.data.register import join_register
 from offroute.exceptions import UnknownWeek
 from offroute.measurement.censoring import fill_hidden, smallest_listed
+from offroute.measurement.prices import effective_prices, fill_prices, register_prices
 from offroute.measurement.truncation import CARRIED_WEEKS, complete_other
 
 #: Groups that have an off-platform volume, in the order of every array over groups.
@@ -45,7 +46,7 @@ class Market:
     X : ndarray, shape (T, C)
         Panel tokens a week, the unnamed rest included, partial weeks scaled to seven days.
     Xs : ndarray, shape (T, C)
-        X smoothed over past weeks, never below a floor.
+        X smoothed over past weeks, tiers that no day lists filled in, never below a floor.
     price : ndarray, shape (T, C)
         Effective price, USD per token, cache reads included.
     by_model : ndarray of bool, shape (T,)
@@ -151,54 +152,6 @@ def latest_full_week(market: Market) -> str:
     return str(market.weeks[np.flatnonzero(market.by_model)[-1]])
 
 
-def effective_prices(models: pd.DataFrame, composition: pd.DataFrame) -> pd.Series:
-    r"""Effective price of each priced model, USD per token.
-
-    .. math:: p = (1-o)\,[(1-\kappa)\,p_{in} + \kappa\, r\, p_{in}] + o\, p_{out}
-
-    with the completion share :math:`o` and the cached share of the prompt :math:`\kappa` of the
-    lab's models of that openness in the token composition, or of all models of that openness where
-    the lab has none, and the price of a cache read over that of a prompt token :math:`r = 0.1`.
-
-    Parameters
-    ----------
-    models : pandas.DataFrame
-        Register, as `offroute.data.snapshot.load_models` returns it.
-    composition : pandas.DataFrame
-        Token composition, as `offroute.data.snapshot.load_composition` returns it.
-
-    Returns
-    -------
-    pandas.Series
-        USD per token, indexed by model; only models with both list prices. A free route carries
-        the price of its paid sibling in the register and is left out.
-    """
-    register = models.set_index("model")
-    rows = composition.dropna(subset=["prompt", "completion"]).join(
-        register[["lab", "weights"]], on="model", how="inner"
-    )
-
-    def _shares(keys: list[str]) -> pd.DataFrame:
-        total = rows.groupby(keys)[["prompt", "completion", "cached"]].sum()
-        return pd.DataFrame(
-            {
-                "o": total["completion"] / (total["prompt"] + total["completion"]),
-                "kappa": total["cached"] / total["prompt"],
-            }
-        )
-
-    priced = register[(register["variant"] != "free") & (register["prompt"] > 0)].dropna(
-        subset=["prompt", "completion"]
-    )
-    own = _shares(["lab", "weights"]).reindex(pd.MultiIndex.from_frame(priced[["lab", "weights"]]))
-    pooled = _shares(["weights"]).reindex(priced["weights"])
-    o = own["o"].fillna(pd.Series(pooled["o"].to_numpy(), own.index)).to_numpy()
-    kappa = own["kappa"].fillna(pd.Series(pooled["kappa"].to_numpy(), own.index)).to_numpy()
-    prompt, completion = priced["prompt"].to_numpy(), priced["completion"].to_numpy()
-    price = (1 - o) * ((1 - kappa) + 0.1 * kappa) * prompt + o * completion
-    return pd.Series(price / 1e6, index=priced.index, name="effective_price")
-
-
 def _ewm(x: FloatArray, elapsed: FloatArray, halflife: float) -> FloatArray:
     """Exponentially weighted mean of past weeks that respects gaps; rows are weeks."""
     out = np.empty_like(x)
@@ -234,7 +187,7 @@ def build_market(
         Labs of the ledger that the panel hardly shows; for their volume elsewhere the median lab
         of their origin stands in.
     keep : tuple of str
-        Labs that are units however small, since figures about them exist.
+        Labs that are units, and whose tiers are cells, however small: figures about them exist.
 
     Returns
     -------
@@ -249,8 +202,9 @@ def build_market(
     Notes
     -----
     The unnamed rest of a week (``other``) is spread as `complete_other` does. Weeks known by lab
-    only are split over openness and tier like the author's last four weeks known by model. Both are
-    conventions; `offroute.measurement.truncation` has bounds.
+    only are split over openness and tier like the author's last four weeks known by model. In Xs
+    alone, tiers without a listed model are filled in by `fill_hidden`. All are conventions;
+    `offroute.measurement.truncation` has bounds.
     """
     named = join_register(usage, models).join(effective_prices(models, composition), on="model")
     frame = complete_other(usage, models, by=("author", *_CELL))
@@ -269,6 +223,7 @@ def build_market(
     labels = _cell_labels(frame, t, rate / np.bincount(t, rate)[t], keep)
     # A priced tier of a lab of the ledger is sold, even where no day lists a model of it.
     sold = models[models["lab"].isin(keep) & models["group"].isin(GROUPS) & (models["prompt"] > 0)]
+    sold = sold[sold["tier"].isin(TIERS[:-1])]
     unseen = set(sold[_CELL].itertuples(index=False, name=None)) - set(labels)
     labels |= {key: key for key in unseen}
     cells = {k for k in labels.values() if k[1] in GROUPS}
@@ -296,7 +251,7 @@ def build_market(
     priced = named[(named["basis"] == "model") & named["effective_price"].notna()]
     tokens = priced["tokens"].to_numpy(dtype=np.float64)
     spend = _arrange(priced, tokens * priced["effective_price"].to_numpy())
-    register = _register_prices(models, composition, order)
+    register = register_prices(models, composition, order)
     nests = [unit, np.array([GROUPS.index(c[1]) for c in order])]
     return Market(
         weeks=starts,
@@ -308,7 +263,7 @@ def build_market(
         unit=unit,
         X=X,
         Xs=Xs,
-        price=_fill_prices(spend, _arrange(priced, tokens), register, nests),
+        price=fill_prices(spend, _arrange(priced, tokens), register, nests),
         by_model=np.isin(starts, np.unique(_monday(named[named["basis"] == "model"]))),
         stealth=_sum(t, np.where(frame["group"] == "Stealth", 0, -1), rate, (len(starts), 1))[:, 0],
     )
@@ -317,7 +272,7 @@ def build_market(
 def _cell_labels(
     frame: pd.DataFrame, t: IntArray, share: FloatArray, keep: tuple[str, ...]
 ) -> dict[tuple[str, str, str], tuple[str, str, str]]:
-    """Cell of each lab, group and tier; small labs are pooled, small tiers join the largest one."""
+    """Cell of each lab, group and tier; small labs and tiers are pooled unless the lab is kept."""
 
     def _peak(columns: list[pd.Series]) -> FloatArray:
         code, keys = pd.MultiIndex.from_arrays(columns).factorize()
@@ -387,25 +342,3 @@ def _split_labs(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
     split["tokens"] = split["named"] * split["part"].fillna(1.0)
     rest = frame.assign(tokens=frame["tokens"].where(~whole, frame["hidden"]))
     return pd.concat([rest, split[frame.columns]], ignore_index=True)
-
-
-def _register_prices(
-    models: pd.DataFrame, composition: pd.DataFrame, order: list[tuple[str, str, str]]
-) -> FloatArray:
-    """Log of the effective price of each cell's models in the register, not a number if none."""
-    price = np.log(effective_prices(models, composition))
-    mean = models.join(price, on="model").groupby(_CELL)["effective_price"].mean()
-    return mean.reindex(pd.MultiIndex.from_tuples(order)).to_numpy(dtype=np.float64)
-
-
-def _fill_prices(
-    spend: FloatArray, rate: FloatArray, register: FloatArray, nests: list[IntArray]
-) -> FloatArray:
-    """Price over four weeks; gaps take the nearest week, the register, or the unit or group."""
-    money, tokens = (pd.DataFrame(x).rolling(4, min_periods=1).sum() for x in (spend, rate))
-    log_p = pd.DataFrame(np.log(money.where(tokens > 0) / tokens.where(tokens > 0))).ffill().bfill()
-    log_p = log_p.fillna(pd.Series(register))
-    for nest in [*nests, np.zeros(log_p.shape[1], dtype=np.int64)]:
-        mean = log_p.T.groupby(nest).transform("mean").T
-        log_p = log_p.fillna(mean)
-    return np.asarray(np.exp(log_p.to_numpy(dtype=np.float64)))
