@@ -9,7 +9,7 @@ from offroute.data.snapshot import load_composition, load_models, load_usage
 from offroute.estimators.field import off_platform
 from offroute.estimators.synthesis import synthesise
 from offroute.inference.validation import prepare
-from offroute.measurement.censoring import LISTED, fill_hidden, smallest_listed
+from offroute.measurement.censoring import LISTED, fiftieth_model, fill_hidden
 from offroute.measurement.market import build_market, week_index
 
 CELL = ("Anthropic", "US closed", "flagship")
@@ -34,13 +34,13 @@ def test_a_hidden_cell_stands_at_the_threshold_and_fades_after_its_last_listing(
     X = np.array(
         [[0.0, 0, 9, 0], [0, 0, 0, 0], [7, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 2, 0]]
     )
-    smallest = np.array([1.0, 2, 3, 4, 5, 6])
+    m = np.array([1.0, 2, 3, 4, 5, 6])
     unseen = np.array([False, True, False, False])
-    got = fill_hidden(X, elapsed, smallest=smallest, unseen=unseen)
+    got = fill_hidden(X, elapsed, m=m, unseen=unseen)
     fade = 0.5 ** (np.array([1.0, 14.0, 27.0]) / 26)
     # Nothing before the first listing, then a fall from the threshold.
-    np.testing.assert_allclose(got[:, 0], [0, 0, 7, *(smallest[3:] * fade)])
-    np.testing.assert_allclose(got[:, 1], smallest)
+    np.testing.assert_allclose(got[:, 0], [0, 0, 7, *(m[3:] * fade)])
+    np.testing.assert_allclose(got[:, 1], m)
     # Below the threshold a listed week keeps its own tokens; between two of them nothing fades.
     np.testing.assert_allclose(got[:, 2], [9, 2, 1, 4, 5, 2])
     np.testing.assert_array_equal(got[:, 3], 0)
@@ -52,7 +52,7 @@ def test_the_threshold_is_the_fiftieth_model_of_a_week_known_by_model():
     rows += [(0, "model", "other", 1000.0), (1, "model", "a", 30.0), (1, "model", "other", 10.0)]
     rows += [(2, "lab", "author", 5.0)]
     frame = pd.DataFrame(rows, columns=["t", "basis", "model", "tokens"])
-    got = smallest_listed(frame, frame["tokens"].to_numpy(), frame["t"].to_numpy(), 3)
+    got = fiftieth_model(frame, frame["tokens"].to_numpy(), frame["t"].to_numpy(), 3)
     total = sum(100.0 - k for k in range(LISTED + 5)) + 1000
     # Fewer than fifty models: the smallest. A week by lab has the part of the last one by model.
     np.testing.assert_allclose(got, [(100 - (LISTED - 1)) / total, 0.75, 0.75])
@@ -67,6 +67,28 @@ def test_the_shipped_panel_reads_a_flagship_that_no_day_lists_as_censored():
     total = market.X.sum(axis=1) + market.stealth
     # The 50th model of a week has .07 to .3 % of the panel, more than three times the floor.
     assert 8e-4 < market.Xs[t, c] / total[t] < 2e-2
+
+
+def test_hidden_tiers_of_simulated_markets_are_near_the_threshold():
+    between, later = [], []
+    for seed in range(4000, 4008):
+        simulated = simulate_market(
+            WORLDS["calibrated"], rng=np.random.SeedSequence(seed).spawn(3)[0]
+        )
+        usage, t = simulated.usage, np.arange(len(simulated.weeks))
+        week = np.searchsorted(simulated.weeks, usage["week_start"].to_numpy().astype("<M8[D]"))
+        m = fiftieth_model(usage, usage["tokens"].to_numpy(float), week, len(t))
+        log_m = np.log(m * np.bincount(week, usage["tokens"]))
+        for listed, X in zip(simulated.listed.T, (simulated.X - simulated.cloaked).T, strict=True):
+            on = np.flatnonzero(listed)
+            if not len(on):
+                continue
+            off, r = np.setdiff1d(t, on), np.log(X) - log_m
+            between += list(r[off[(off > on[0]) & (off < on[-1])]])
+            later += list(r[off[(off > on[-1] + 13) & (off <= on[-1] + 26)]])
+    # About twice the threshold between two listings, about the threshold half a year later.
+    assert 1.5 < np.exp(np.median(between)) < 2.3
+    assert 0.7 < np.exp(np.median(later)) < 1.5
 
 
 def test_a_tier_that_no_day_ever_listed_is_known_from_the_register():

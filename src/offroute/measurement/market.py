@@ -9,13 +9,12 @@ import pandas as pd
 from offroute._typing import BoolArray, FloatArray, IntArray
 from offroute.data.register import join_register
 from offroute.exceptions import UnknownWeek
-from offroute.measurement.censoring import fill_hidden, smallest_listed
-from offroute.measurement.prices import effective_prices, fill_prices, register_prices
+from offroute.measurement.censoring import fiftieth_model, fill_hidden
+from offroute.measurement.prices import CELL, effective_prices, fill_prices, register_prices
 from offroute.measurement.truncation import CARRIED_WEEKS, complete_other
 
 #: Groups that have an off-platform volume, in the order of every array over groups.
 GROUPS = ("US closed", "US open", "Rest of world", "China open", "China closed")
-_CELL = ["lab", "group", "tier"]
 TIERS = ("flagship", "mid", "light", "unclassified")
 #: A lab needs this part of one week's tokens to be a unit, and one of its tiers to be a cell.
 _UNIT_SHARE = 0.02
@@ -206,8 +205,9 @@ def build_market(
     alone, tiers without a listed model are filled in by `fill_hidden`. All are conventions;
     `offroute.measurement.truncation` has bounds.
     """
-    named = join_register(usage, models).join(effective_prices(models, composition), on="model")
-    frame = complete_other(usage, models, by=("author", *_CELL))
+    model_prices = effective_prices(models, composition)
+    named = join_register(usage, models).join(model_prices, on="model")
+    frame = complete_other(usage, models, by=("author", *CELL))
     frame = _split_labs(frame, named)
     frame["rate"] = frame["tokens"] * 7.0 / frame["days"]
     starts, t = np.unique(_monday(frame), return_inverse=True)
@@ -224,7 +224,7 @@ def build_market(
     # A priced tier of a lab of the ledger is sold, even where no day lists a model of it.
     sold = models[models["lab"].isin(keep) & models["group"].isin(GROUPS) & (models["prompt"] > 0)]
     sold = sold[sold["tier"].isin(TIERS[:-1])]
-    unseen = set(sold[_CELL].itertuples(index=False, name=None)) - set(labels)
+    unseen = set(sold[CELL].itertuples(index=False, name=None)) - set(labels)
     labels |= {key: key for key in unseen}
     cells = {k for k in labels.values() if k[1] in GROUPS}
     units = {c[:2] for c in cells}
@@ -233,17 +233,17 @@ def build_market(
     position = {key: order.index(c) for key, c in labels.items() if c[1] in GROUPS}
 
     def _arrange(rows: pd.DataFrame, values: FloatArray) -> FloatArray:
-        keys = zip(*(rows[column] for column in _CELL), strict=True)
+        keys = zip(*(rows[column] for column in CELL), strict=True)
         cell = np.array([position.get(key, -1) for key in keys], dtype=np.int64)
         week = np.searchsorted(starts, _monday(rows))
         return _sum(week, cell, values, (len(starts), len(order)))
 
     X = _arrange(frame, rate)
     weekly = (named["tokens"] * 7.0 / named["days"]).to_numpy()
-    part = smallest_listed(named, weekly, np.searchsorted(starts, _monday(named)), len(starts))
-    smallest = part * np.bincount(t, rate)
+    part = fiftieth_model(named, weekly, np.searchsorted(starts, _monday(named)), len(starts))
+    m = part * np.bincount(t, rate)
     hidden = np.array([c in unseen for c in order])
-    Xs = _ewm(fill_hidden(X, elapsed, smallest=smallest, unseen=hidden), elapsed, halflife)
+    Xs = _ewm(fill_hidden(X, elapsed, m=m, unseen=hidden), elapsed, halflife)
     Xs = np.maximum(Xs, _FLOOR * Xs.sum(axis=1, keepdims=True))
     Xs = _stand_in(Xs, order, off_panel)
     names = list(dict.fromkeys(_unit_of(c) for c in order))
@@ -251,7 +251,6 @@ def build_market(
     priced = named[(named["basis"] == "model") & named["effective_price"].notna()]
     tokens = priced["tokens"].to_numpy(dtype=np.float64)
     spend = _arrange(priced, tokens * priced["effective_price"].to_numpy())
-    register = register_prices(models, composition, order)
     nests = [unit, np.array([GROUPS.index(c[1]) for c in order])]
     return Market(
         weeks=starts,
@@ -263,7 +262,9 @@ def build_market(
         unit=unit,
         X=X,
         Xs=Xs,
-        price=fill_prices(spend, _arrange(priced, tokens), register, nests),
+        price=fill_prices(
+            spend, _arrange(priced, tokens), register_prices(models, model_prices, order), nests
+        ),
         by_model=np.isin(starts, np.unique(_monday(named[named["basis"] == "model"]))),
         stealth=_sum(t, np.where(frame["group"] == "Stealth", 0, -1), rate, (len(starts), 1))[:, 0],
     )
@@ -331,13 +332,13 @@ def _split_labs(frame: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
     by_model = named[(named["basis"] == "model")]
     last = sorted(by_model["week_start"].unique())[-CARRIED_WEEKS:]
     recent = by_model[by_model["week_start"].isin(last)]
-    mix = recent.groupby(["author", *_CELL], as_index=False)["tokens"].sum()
+    mix = recent.groupby(["author", *CELL], as_index=False)["tokens"].sum()
     mix["part"] = mix["tokens"] / mix.groupby("author")["tokens"].transform("sum")
     whole = frame["basis"] == "lab"
     split = frame[whole].merge(
         mix.drop(columns="tokens"), on="author", how="left", suffixes=("_whole", "")
     )
-    for column in _CELL:
+    for column in CELL:
         split[column] = split[column].fillna(split[f"{column}_whole"])
     split["tokens"] = split["named"] * split["part"].fillna(1.0)
     rest = frame.assign(tokens=frame["tokens"].where(~whole, frame["hidden"]))

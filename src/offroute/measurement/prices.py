@@ -5,7 +5,8 @@ import pandas as pd
 
 from offroute._typing import FloatArray, IntArray
 
-_CELL = ["lab", "group", "tier"]
+#: Columns of the register that name a cell.
+CELL = ["lab", "group", "tier"]
 
 
 def effective_prices(models: pd.DataFrame, composition: pd.DataFrame) -> pd.Series:
@@ -57,14 +58,16 @@ def effective_prices(models: pd.DataFrame, composition: pd.DataFrame) -> pd.Seri
 
 
 def register_prices(
-    models: pd.DataFrame, composition: pd.DataFrame, order: list[tuple[str, str, str]]
+    models: pd.DataFrame, price: pd.Series, order: list[tuple[str, str, str]]
 ) -> FloatArray:
     """Return the mean log effective price of each cell's models in the register.
 
     Parameters
     ----------
-    models, composition : pandas.DataFrame
-        As `effective_prices` takes them.
+    models : pandas.DataFrame
+        Register.
+    price : pandas.Series
+        As of `effective_prices`.
     order : list of (lab, group, tier), length C
         Cells.
 
@@ -73,8 +76,7 @@ def register_prices(
     ndarray, shape (C,)
         Log of USD per token; not a number for cells without a priced model.
     """
-    price = np.log(effective_prices(models, composition))
-    mean = models.join(price, on="model").groupby(_CELL)["effective_price"].mean()
+    mean = models.join(np.log(price), on="model").groupby(CELL)["effective_price"].mean()
     return mean.reindex(pd.MultiIndex.from_tuples(order)).to_numpy(dtype=np.float64)
 
 
