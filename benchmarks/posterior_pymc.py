@@ -96,7 +96,7 @@ def build_model(
     tables = sorted(set(b.family[exact & flat]))
     one_family = (b.family[:, None] == np.array(named)) * (exact & ~flat)[:, None]
     one_table = (b.family[:, None] == np.array(tables)) * (exact & flat)[:, None]
-    side = np.column_stack([b.origin > 0, b.origin < 0]) * (exact & ~flat)[:, None]
+    side = np.column_stack([b.origin > 0, b.origin < 0]) * ~flat[:, None]
     with pm.Model() as model:
         tau = pm.HalfNormal("tau", prior.tau)
         omega = pm.HalfNormal("omega", prior.omega)
@@ -127,7 +127,7 @@ def build_model(
         pm.Normal("y", (level + bias)[exact], sd[exact], observed=b.y[exact])
         if not exact.all():
             spread = pt.sqrt(b.s**2 + b.q**2 + omega**2 * ~flat)
-            gap = b.side * (level - b.y) / spread
+            gap = b.side * (level + bias - b.y) / spread
             pm.Potential("bound", pm.logcdf(pm.Normal.dist(), gap[~exact]).sum())
     return model, walk_week
 

@@ -20,6 +20,7 @@ from study_io import accepted, chunks_of_this_code, interval_scores, run_study, 
 from offroute._parallel import write_once
 from offroute.data.disclosures import publish_disclosures
 from offroute.data.simulate import WORLDS, World, log_ratio, simulate_market
+from offroute.estimators.field import off_platform
 from offroute.estimators.prior import NEUTRAL
 from offroute.estimators.synthesis import synthesise
 from offroute.exceptions import DataError
@@ -28,7 +29,7 @@ from offroute.inference.validation import prepare
 
 FIRST_SEED = 4000
 CHUNK = 10
-SCALES = (0.05, 0.3, 0.45, NEUTRAL.s_cm, 0.75)
+SCALES = (0.05, 0.25, 0.35, NEUTRAL.s_cm, 0.6)
 STUDIED: dict[str, World] = {
     **{name: WORLDS[name] for name in ("calibrated", "us-doubled", "us-halved")},
     "no-error": replace(WORLDS["calibrated"], name="no-error", bias_scale=0.0),
@@ -46,6 +47,7 @@ def run_market(seed: int, *, world: str, n_draws: int) -> pd.DataFrame:
         "seed": seed,
         "truth": float(log_ratio(simulated.Y[last], simulated.groups)),
         "panel": float(log_ratio(case.market.X[last], case.market.groups)),
+        "truth_usd": float(log_ratio(simulated.Y[last] * simulated.price, simulated.groups)),
     }
     rows = []
     for s_cm in SCALES:
@@ -58,10 +60,14 @@ def run_market(seed: int, *, world: str, n_draws: int) -> pd.DataFrame:
                 n_draws=n_draws,
                 rng=children[2],
             )
+            Y = case.market.X[last] + off_platform(fit.features, fit.prior, fit.draws, last)
+            dollars = log_ratio(Y * case.market.price[last], case.market.groups)
+            low_usd, high_usd = np.quantile(dollars, (0.05, 0.95))
             c = contest(volumes(fit, last))
             low, middle, high = np.log(c.ratio)
             p = c.p_china_leads
             fitted = {"low": low, "median": middle, "high": high, "p": p, "refused": ""}
+            fitted |= {"low_usd": low_usd, "high_usd": high_usd}
             rows.append(row | {"s_cm": s_cm} | fitted)
         except DataError as error:
             rows.append(row | {"s_cm": s_cm, "refused": type(error).__name__})
@@ -104,6 +110,9 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
                 "markets": len(block),
                 "refused": len(block) - len(done),
                 **interval_scores(block),
+                "coverage_90_usd": done["truth_usd"]
+                .between(done["low_usd"], done["high_usd"])
+                .mean(),
                 "rmse_knowing_the_world": rmse_knowing_the_world(done),
                 "decisive": decisive.mean(),
                 "decisive_wrong": (wrong & decisive).sum() / max(decisive.sum(), 1),

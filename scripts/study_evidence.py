@@ -1,6 +1,6 @@
 """Confront the model with the real ledger: leave-one-out, held-out families, fixed pass-through.
 
-Run: python scripts/study_evidence.py  (about five minutes of one core; `make holdout`)
+Run: python scripts/study_evidence.py  (about ten minutes of one core; `make holdout`)
 """
 
 import argparse
@@ -65,7 +65,7 @@ def pass_through(market: Market, full: Posterior, week: int) -> pd.DataFrame:
         fit = synthesise(
             market, full.benchmarks, prior=prior, weeks=np.array([week]), rng=SEED, n_draws=4000
         )
-        table = leave_one_out(fit)
+        table = refit_one_out(fit, leave_one_out(fit), n_draws=1000, rng=SEED)
         worst = table.loc[table["z"].abs().idxmax()]
         out.append(
             {

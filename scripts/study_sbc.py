@@ -54,7 +54,7 @@ def run_chunk(
 def main() -> None:
     """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--number", type=int, default=500, help="prior draws")
+    parser.add_argument("--number", type=int, default=2000, help="prior draws")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--prior", nargs="*", default=[], metavar="FIELD=VALUE")
     parser.add_argument("--workers", type=int, default=1)

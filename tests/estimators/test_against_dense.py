@@ -156,6 +156,15 @@ class Dense:
                     S[i, j] += p.s_unreliable**2 * (i == j or not b.flat[b.family[i]])
         return S
 
+    def common(self, c):
+        """Error of each row that all figures about its country share, from standard normals."""
+        b, p = self.b, self.prior
+        out = np.zeros((len(c), len(b)))
+        for i in range(len(b)):
+            if not b.flat[b.family[i]] and b.origin[i] != 0:
+                out[:, i] = p.s_cm * c[:, 0 if b.origin[i] > 0 else 1]
+        return out
+
     def one_sided(self, error, omega):
         """Log probability that each floor or ceiling holds."""
         b = self.b
@@ -376,7 +385,8 @@ def test_prior_field_has_the_dense_covariance(toy):
 def reference_chain(dense, *, chains, steps, burn, seed):  # noqa: C901, PLR0915 - one sampler
     """Elliptical-slice chains on theta with Gibbs moves of the node, summed over bad families.
 
-    The Gaussian of the slice is a dense Laplace approximation of its own; any Gaussian is valid.
+    Behind theta stand the two errors that a country's figures share, one-sided ones too. The
+    Gaussian of the slice is a dense Laplace approximation of its own; any Gaussian is valid.
     """
     b, prior, market = dense.b, dense.prior, dense.market
     rng = np.random.default_rng(seed)
@@ -386,9 +396,10 @@ def reference_chain(dense, *, chains, steps, burn, seed):  # noqa: C901, PLR0915
     cases = subsets(sorted(set(b.family[exact].tolist())))
     omegas = np.unique(nodes[:, 1])
     pick = np.ix_(exact, exact)
+    alone = Dense(market, b, replace(prior, s_cm=0.0))
     inverse, level = [], []
     for omega in omegas:
-        S = [dense.covariance(omega, bad=case)[pick] for case in cases]
+        S = [alone.covariance(omega, bad=case)[pick] for case in cases]
         inverse.append([np.linalg.inv(x) for x in S])
         level.append(
             [
@@ -420,6 +431,7 @@ def reference_chain(dense, *, chains, steps, burn, seed):  # noqa: C901, PLR0915
     A = [x.reshape(dense.size, -1) for x in A]
 
     def target(theta, node):
+        common, theta = dense.common(theta[:, -2:]), theta[:, :-2]
         tau, omega, s_rw = nodes[node].T
         G = theta @ A[0] + tau[:, None] * (theta @ A[1]) + s_rw[:, None] * (theta @ A[2])
         G = G.reshape(len(theta), *constant.shape) + constant
@@ -430,20 +442,21 @@ def reference_chain(dense, *, chains, steps, burn, seed):  # noqa: C901, PLR0915
             D = part * (np.exp(G[:, j]) / whole)[:, market.unit]
             for i in np.flatnonzero(b.week == t):
                 h[:, i] = np.log((D + b.iota[i] * market.X[t]) @ b.w[i])
-        return log_lik(b.y - b.off - h, omega)
+        return log_lik(b.y - b.off - h - common, omega)
 
     middle = nodes[np.argmin(np.abs(np.log(nodes / (prior.tau, prior.omega, prior.s_rw))).sum(1))]
     found = mode_of(dense, *middle)
-    cov = np.linalg.inv(found.jac.T @ found.jac)
-    cov = 1.3 * cov + 0.02 * np.eye(dense.size)
-    root, precision, mean = np.linalg.cholesky(cov), np.linalg.inv(cov), found.x
+    cov = np.eye(dense.size + 2)
+    cov[:-2, :-2] = 1.3 * np.linalg.inv(found.jac.T @ found.jac) + 0.02 * np.eye(dense.size)
+    root, precision = np.linalg.cholesky(cov), np.linalg.inv(cov)
+    mean = np.append(found.x, (0.0, 0.0))
 
     def tilt(theta, node):
         d = theta - mean
         gauss = -0.5 * np.einsum("ki,ij,kj->k", d, precision, d)
         return target(theta, node) - 0.5 * (theta**2).sum(axis=1) - gauss
 
-    theta = mean + rng.standard_normal((chains, dense.size)) @ root.T
+    theta = mean + rng.standard_normal((chains, len(mean))) @ root.T
     node = rng.choice(len(nodes), size=chains, p=np.exp(log_weight))
     kept = []
     value = tilt(theta, node)
@@ -493,7 +506,7 @@ def compare_posteriors(toy, *, chains, steps, burn, n_draws):
     got = synthesise(market, b, prior=prior, n_draws=n_draws, rng=2)
     mine = functionals(market, off_platform(got.features, prior, got.draws, week), week)
     tau, _, s_rw = (x[..., None] for x in nodes[node].transpose(2, 0, 1))
-    flat = theta.reshape(-1, dense.size)
+    flat = theta[..., :-2].reshape(-1, dense.size)
     D = dense.cells(flat, week, tau.ravel(), s_rw.ravel()).reshape(*node.shape, -1)
     for name, x in functionals(market, D, week).items():
         # Chains are independent: the spread of their means has the autocorrelation inside.

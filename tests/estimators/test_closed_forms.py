@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.special import ndtr
+from scipy.stats import norm
 
 from offroute.estimators.field import off_platform
 from offroute.estimators.gaussian_system import build_features
@@ -146,3 +147,27 @@ def test_a_floor_and_a_ceiling_weigh_as_a_normal_distribution_function(toy):
         mass, first = (quad(density, -8, 12, args=(k,))[0] for k in (0, 1))
         assert np.exp(fit.log_evidence) == pytest.approx(mass / np.sqrt(2 * np.pi), rel=0.03)
         assert level.mean() == pytest.approx(first / mass, abs=0.03)
+
+
+def test_a_floor_shares_the_error_common_to_its_country(toy):
+    # Beside an exact figure a little above it the floor says nothing: both are off by the same.
+    market, prior, _ = family_floor(toy, 1)
+    prior = replace(prior, b_0=2.0, b_0_sd=1.0, omega=1e-6, s_cm=0.8)
+    rows = [
+        {"family": "exact", "cells": [0], "y": 3.0, "s": 0.1},
+        {"family": "floor", "cells": [0], "y": 2.9, "s": 0.1, "side": 1},
+    ]
+    fit = synthesise(market, toy.benchmarks(market, rows), prior=prior, n_draws=20_000, rng=6)
+    level = np.log(off_platform(fit.features, prior, fit.draws, 0)[:, 0])
+    x, c = np.meshgrid(np.linspace(-4, 8, 1201), np.linspace(-5, 5, 1001), indexing="ij")
+    density = norm.pdf(x - 2) * norm.pdf(c, scale=0.8) * norm.pdf(3 - x - c, scale=0.1)
+    density *= ndtr((x + c - 2.9) / 0.1)
+    mean = (density * x).sum() / density.sum()
+    sd = np.sqrt((density * (x - mean) ** 2).sum() / density.sum())
+    assert np.exp(fit.log_evidence) == pytest.approx(density.sum() * 0.01**2, rel=0.03)
+    assert level.mean() == pytest.approx(mean, abs=SIGMAS * sd / np.sqrt(fit.ess))
+    assert level.std() == pytest.approx(sd, rel=SIGMAS / np.sqrt(2 * fit.ess))
+    # Were the floor free of that error, it would hold the level up.
+    free = norm.pdf(x - 2) * norm.pdf(c, scale=0.8) * norm.pdf(3 - x - c, scale=0.1)
+    free *= ndtr((x - 2.9) / 0.1)
+    assert (free * x).sum() / free.sum() > mean + 0.4

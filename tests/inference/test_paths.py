@@ -55,7 +55,8 @@ def test_a_week_of_the_series_is_that_of_the_comparison(posterior, market):
     table = ratio_series(posterior, market.is_china, market.is_us).set_index("week_start")
     c = contest(volumes(posterior, week))
     row = table.loc[pd.Timestamp("2026-06-01")]
-    assert row["ratio"] == pytest.approx(c.ratio[1])
+    # Between the two middle draws one interpolates logs, the other ratios.
+    assert row["ratio"] == pytest.approx(c.ratio[1], rel=1e-4)
     assert row["observed"] == pytest.approx(c.observed_ratio)
     assert row["p_leads"] == pytest.approx(c.p_china_leads)
 

@@ -166,7 +166,7 @@ def test_figures_of_the_model_have_its_spread(case):
         truth = draw_prior(case.market, prior=reliable, weeks=weeks, rng=seed)
         new = predict_benchmarks(case.market, b, truth, prior=reliable, rng=seed + 1000)
         free = replace(b, s=b.s * 1e-6, q=b.q * 1e-6, flat=np.zeros_like(b.flat))
-        still = replace(truth, hyper=truth.hyper * [1.0, 1e-6, 1.0])
+        still = replace(truth, hyper=truth.hyper * [1.0, 1e-6, 1.0], common=0 * truth.common)
         none = predict_benchmarks(case.market, free, still, prior=SURE, rng=seed)
         S = error_covariance(b, reliable, truth.hyper[:, 1])[0]
         exact = b.side == 0

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from offroute._typing import FloatArray, IntArray
-from offroute.estimators.families import FamilyErrors, family_errors, log_states
+from offroute.estimators.families import FamilyErrors, common_rows, family_errors, log_states
 from offroute.estimators.gaussian_system import Features
 from offroute.estimators.linearise import Laplace
 from offroute.estimators.points import (
@@ -66,10 +66,7 @@ class Problem:
     @property
     def common(self) -> FloatArray:
         """Which rows carry what is common to a side (US, China), shape (n, 2)."""
-        b = self.b
-        absolute = (b.side == 0) & ~b.flat[b.family]
-        sides = np.column_stack([b.origin > 0, b.origin < 0])
-        return np.asarray((sides & absolute[:, None]).astype(np.float64))
+        return common_rows(self.b)
 
 
 @dataclass(frozen=True)
@@ -193,9 +190,9 @@ def log_target(p: Problem, errors: list[FamilyErrors], of: IntArray, phi: FloatA
         The log density.
     """
     b = p.b
-    error = exact_errors(p, phi)
+    error = exact_errors(p, phi) - phi[:, -2:] @ p.common.T
     exact = b.side == 0
-    own = error[:, exact] - phi[:, -2:] @ p.common[exact].T
+    own = error[:, exact]
     out = np.empty(len(of))
     for j in np.unique(of):
         rows, e = np.flatnonzero(of == j), errors[j]

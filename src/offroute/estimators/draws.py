@@ -47,7 +47,7 @@ _SHORTEST = 1e-3
 _MOVES = 1
 #: Slices at the last power: at least so many, since the weights miss a little of a heavy tail; then
 #: on until this part of the draws is effective, or for so many.
-_FEWEST_MOVES = 10
+_FEWEST_MOVES = 20
 _MOST_MOVES = 300
 _WANTED = 0.6
 #: Directions are wide whose second moment is so many times what noise alone reaches.
@@ -355,4 +355,14 @@ def _expand(
         rows = np.flatnonzero(of == j)
         e = mix.errors[mix.of_errors[j]]
         state[rows] = draw_states(e, own[rows], state.shape[1], rng)
-    return Draws(base, phi[:, m : m + n_cells], beta, walk, dates[keep], hyper[of], error, state)
+    return Draws(
+        base=base,
+        xi=phi[:, m : m + n_cells],
+        beta=beta,
+        walk=walk,
+        weeks=dates[keep],
+        hyper=hyper[of],
+        error=error,
+        common=phi[:, -2:],
+        state=state,
+    )

@@ -108,6 +108,24 @@ def log_first_states(b: Benchmarks, prior: Prior) -> float:
     return float(reliable + (~b.flat[there]).sum() * np.log1p(-prior.tail_p))
 
 
+def common_rows(b: Benchmarks) -> FloatArray:
+    """Which figures carry the error common to their country.
+
+    Parameters
+    ----------
+    b : Benchmarks
+        The benchmarks.
+
+    Returns
+    -------
+    ndarray, shape (n, 2)
+        Ones for figures about the US alone, and about China alone; one-sided rows share the error
+        as exact ones do, tables of shares do not.
+    """
+    sides = np.column_stack([b.origin > 0, b.origin < 0])
+    return np.asarray((sides & ~b.flat[b.family][:, None]).astype(np.float64))
+
+
 def own_covariance(b: Benchmarks, prior: Prior, omega: float) -> FloatArray:
     """Covariance of the errors of exact benchmarks without what is common to a side.
 

@@ -30,6 +30,8 @@ class Draws:
         tau, omega and s_rw of each draw.
     error : ndarray, shape (k, n)
         Exact error y - off - h of each benchmark.
+    common : ndarray, shape (k, 2)
+        Part of the error that all figures about the US, and about China, share.
     state : ndarray of int, shape (k, F)
         State of each family: 0 usual, 1 in the tail of the biases, 2 unreliable.
     """
@@ -41,6 +43,7 @@ class Draws:
     weeks: IntArray
     hyper: FloatArray
     error: FloatArray
+    common: FloatArray
     state: IntArray
 
 
@@ -108,4 +111,5 @@ def effective_draws(x: FloatArray, ancestor: IntArray) -> float:
     between = (np.bincount(ancestor, deviation) ** 2).sum()
     if between == 0:
         return float(len(x))
-    return float(min(len(x), len(x) * (deviation @ deviation) / between))
+    # Rounded, so that draws without a common ancestor count in full.
+    return float(min(len(x), round(len(x) * (deviation @ deviation) / between, 6)))

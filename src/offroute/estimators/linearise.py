@@ -87,7 +87,8 @@ def error_covariance(b: Benchmarks, prior: Prior, omega: FloatArray) -> FloatArr
        1_{CN} 1_{CN}')
 
     A share table has the flat multiplier instead of omega and no common mode. A one-sided row
-    carries its whole variance on the diagonal: it bounds, and lends nothing to its family.
+    carries its variance on the diagonal: it bounds, and lends nothing to its family. What it shares
+    with its country is a coordinate of its own in `components`.
 
     Parameters
     ----------

@@ -42,10 +42,10 @@ class Prior:
     omega : float
         Half-normal scale of the bias shared by a family of sources.
     s_cm : float
-        Bias common to all disclosures about one country's labs (what counts as a token). No figure
-        reveals it: .6 is the smallest of five scales at which 90 % intervals held in at least .85
-        of the tuning markets whose US figures are all doubled, and of those with all of them halved
-        (.78 and .97 on the reporting block).
+        Bias common to all disclosures about one country's labs (what counts as a token), one-sided
+        ones too. No figure reveals it: .45 is the smallest of five scales at which 90 % intervals
+        held in at least .85 of the tuning markets whose US figures are all doubled, in .85 of those
+        with all of them halved, and in .75 of the latter in dollars.
     flat : float
         Scale of the unknown multiplier of a share table, one over the total that the shares are of:
         so large that it pulls at no volume, and only ratios speak. Its log is -20 to -34.
@@ -77,7 +77,7 @@ class Prior:
     quiet: float = 0.01
     s_rw: float = 0.15
     omega: float = 0.3
-    s_cm: float = 0.6
+    s_cm: float = 0.45
     flat: float = 100.0
     tail_p: float = 0.0
     tail_scale: float = 2.0

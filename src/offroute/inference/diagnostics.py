@@ -17,7 +17,7 @@ import pandas as pd
 from offroute._random import RngLike, spawn_seeds
 from offroute._typing import FloatArray, IntArray
 from offroute.estimators.draws import MAX_K_HAT
-from offroute.estimators.families import LAST, draw_prior_states, state_covariance
+from offroute.estimators.families import LAST, common_rows, draw_prior_states, state_covariance
 from offroute.estimators.field import Draws, off_platform
 from offroute.estimators.linearise import error_covariance
 from offroute.estimators.prior import Prior
@@ -46,6 +46,8 @@ class ConditionalErrors:
 def conditional_errors(posterior: Posterior) -> ConditionalErrors:
     """Condition the error of each exact benchmark on those of all others, draw by draw.
 
+    The error common to a country's figures is that of the draw: one-sided rows share it.
+
     Parameters
     ----------
     posterior : Posterior
@@ -56,10 +58,10 @@ def conditional_errors(posterior: Posterior) -> ConditionalErrors:
     ConditionalErrors
         For leave-one-out and the reliability of families.
     """
-    b, draws, prior = posterior.benchmarks, posterior.draws, posterior.prior
+    b, draws, prior = posterior.benchmarks, posterior.draws, replace(posterior.prior, s_cm=0.0)
     rows = np.flatnonzero(b.side == 0)
     exact = take(b, rows)
-    error = draws.error[:, rows]
+    error = draws.error[:, rows] - draws.common @ common_rows(exact).T
     residual, sd = np.empty_like(error), np.empty_like(error)
     for omega, state, of in error_settings(draws):
         S = error_covariance(exact, prior, np.array([omega]))[0]
@@ -251,18 +253,21 @@ def predict_rows(
         D = off_platform(posterior.features, posterior.prior, draws, int(held_out.week[j]))
         inside = held_out.iota[j] * market.X[held_out.week[j]]
         out[:, j] = np.log((D + inside) @ held_out.w[j]) + held_out.off[j]
+    out += draws.common @ common_rows(held_out).T
+    error = draws.error - draws.common @ common_rows(b).T
+    own = replace(prior, s_cm=0.0)
     fitted = np.isin(np.arange(len(b.families)), b.family[b.side == 0])
     state = np.where(fitted, draws.state, draw_prior_states(b, prior, k, rng))
     for omega, of_family, of in error_settings(replace(draws, state=state)):
-        S = error_covariance(joint, prior, np.array([omega]))[0]
-        S += state_covariance(joint, prior, omega, of_family)
+        S = error_covariance(joint, own, np.array([omega]))[0]
+        S += state_covariance(joint, own, omega, of_family)
         if len(seen):
             gain = np.linalg.solve(S[np.ix_(seen, seen)], S[np.ix_(seen, new)]).T
         else:
             gain = np.zeros((len(new), 0))
         root = np.linalg.cholesky(S[np.ix_(new, new)] - gain @ S[np.ix_(seen, new)])
         noise = rng.standard_normal((len(of), len(new))) @ root.T
-        out[of] += draws.error[np.ix_(of, seen)] @ gain.T + noise
+        out[of] += error[np.ix_(of, seen)] @ gain.T + noise
     return out
 
 

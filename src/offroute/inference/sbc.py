@@ -14,7 +14,7 @@ from scipy.stats import kstest
 from offroute._random import RngLike, resolve_rng
 from offroute._typing import FloatArray, IntArray
 from offroute.data.simulate import log_ratio
-from offroute.estimators.families import draw_prior_states, state_covariance
+from offroute.estimators.families import common_rows, draw_prior_states, state_covariance
 from offroute.estimators.field import Draws, off_platform
 from offroute.estimators.gaussian_system import build_features
 from offroute.estimators.linearise import error_covariance
@@ -53,8 +53,17 @@ def draw_prior(market: Market, *, prior: Prior, weeks: IntArray, rng: RngLike = 
         features, prior, (float(hyper[0]), float(hyper[2])), dates, 1, generator
     )
     xi = generator.standard_normal((1, features.split.shape[1])) @ features.split.T
-    none = np.empty((1, 0), dtype=np.int64)
-    return Draws(base, xi, beta + prior.beta, walk, dates, hyper[None], np.empty((1, 0)), none)
+    return Draws(
+        base=base,
+        xi=xi,
+        beta=beta + prior.beta,
+        walk=walk,
+        weeks=dates,
+        hyper=hyper[None],
+        error=np.empty((1, 0)),
+        common=prior.s_cm * generator.standard_normal((1, 2)),
+        state=np.empty((1, 0), dtype=np.int64),
+    )
 
 
 def predict_benchmarks(
@@ -90,11 +99,12 @@ def predict_benchmarks(
         inside = D[None] + b.iota[rows, None] * market.X[week]
         h[rows] = np.log((b.w[rows] * inside).sum(axis=1))
     omega = truth.hyper[0, 1]
-    S = error_covariance(b, prior, np.array([omega]))[0]
+    S = error_covariance(b, replace(prior, s_cm=0.0), np.array([omega]))[0]
     exact = b.side == 0
     state = draw_prior_states(b, prior, 1, generator)[0]
     S += state_covariance(b, prior, omega, state) * np.outer(exact, exact)
     error = np.linalg.cholesky(S) @ generator.standard_normal(len(b))
+    error += common_rows(b) @ truth.common[0]
     y = np.where(exact, b.off + h + error, b.y)
     above = np.where(b.off + h + error > b.y, 1, -1)
     return replace(b, y=y, side=np.where(exact, 0, above))
