@@ -289,14 +289,15 @@ def test_atoms_add_up_to_the_market():
     few = thin_atoms(atoms, 100)
     assert few.log_D.shape == few.log_p.shape == (100, 1, len(few.labs))
     assert believed_contest(few, 0, Beliefs()).ratio == pytest.approx(full.ratio, rel=0.15)
-    # China leads in as many of the kept draws as of all, be it in few of them or in nearly all.
+    # China leads in as many of the kept draws as of all but for one of a hundred, be it in few of
+    # them or in nearly all: much else is balanced at once.
     for more in (-0.5, 0.0, 2.0):
         moved = replace(atoms, log_D=atoms.log_D + more * atoms.is_china)
         p, kept = (
             believed_contest(a, 0, Beliefs()).p_china_leads for a in (moved, thin_atoms(moved, 100))
         )
         assert 0 < p < 1
-        assert kept == pytest.approx(p, abs=0.005 + 1e-9)
+        assert kept == pytest.approx(p, abs=0.01 + 1e-9)
 
 
 def test_beliefs_move_what_they_say(page_data):
